@@ -2,7 +2,7 @@
 """Turns api/*.api into C: structs, descriptors (base/shape.h), operation tables, a fuzz dictionary
 and the coverage page. The format of the input is in api/README.md.
 
-usage: apigen.py OUTDIR FILE.api...        writes OUTDIR/api/NAME.h, NAME.c, NAME.dict, NAME_handlers.inc
+usage: apigen.py OUTDIR FILE.api...        writes OUTDIR/NAME.h, NAME.c, NAME.dict, NAME_handlers.inc
        apigen.py --coverage PAGE FILE.api… writes the page (with --check: fails when it would change)
 """
 import os
@@ -453,11 +453,11 @@ def main(arguments):
         for suffix, writer in ((".h", write_header), (".c", write_source), (".dict", write_dictionary)):
             lines = []
             writer(api, lines)
-            write(os.path.join(outdir, "api", api.name + suffix), lines)
+            write(os.path.join(outdir, api.name + suffix), lines)
         if api.ops:
             lines = []
             write_handlers(api, lines)
-            write(os.path.join(outdir, "api", api.name + "_handlers.inc"), lines)
+            write(os.path.join(outdir, api.name + "_handlers.inc"), lines)
 
 
 if __name__ == "__main__":

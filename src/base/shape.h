@@ -95,6 +95,9 @@ static inline void *member_at(const struct member *member, const void *structure
 extern const struct shape shape_string, shape_blob, shape_boolean, shape_integer, shape_long, shape_float,
 	shape_double, shape_timestamp;
 
+/* Bytes from one item of a list or map to the next. */
+size_t shape_stride(const struct shape *shape);
+
 bool shape_is_present(const struct shape *shape, const void *value);     /* value as member_at gives it */
 bool shape_is_null(const struct shape *shape, const void *structure, uint32_t member);
 void shape_set_null(const struct shape *shape, void *structure, uint32_t member);
@@ -103,6 +106,7 @@ void shape_set_null(const struct shape *shape, void *structure, uint32_t member)
 void *shape_copy(const struct shape *shape, const void *structure, struct arena *arena);
 /* The same into one malloc'd block, for records; free() it. */
 void *shape_clone(const struct shape *shape, const void *structure);
+/* Maps are equal in any order of their entries. */
 bool shape_equal(const struct shape *shape, const void *a, const void *b);
 /* A value with random members present, within the constraints where they can be met. */
 void *shape_random(const struct shape *shape, struct random *random, struct arena *arena);
@@ -121,7 +125,14 @@ struct violation {
 	struct str value;                                /* as text */
 };
 
-/* Checks required members, lengths, ranges, and patterns; the first violation in document order.
- * (Unknown words of an enum are found by the decoder: an int32_t cannot hold them.) */
+/* Checks required members, lengths (in characters) and ranges; gives the first violation in the order
+ * of the .api file. A list or map of a wrong length has no `value`. Unknown words of an enum are found
+ * by the decoder, as an int32_t cannot hold them; patterns by wire/pattern.h. */
 bool shape_check(const struct shape *shape, const void *structure, struct arena *arena,
 		 struct violation *ret_violation);
+
+/* Puts something in front of a path, for walkers on their way back: a member's name, or the place of
+ * an item (its number from 0, or its key) in a list or map. */
+struct str shape_path_join(struct arena *arena, struct str front, struct str rest);
+struct str shape_path_item(struct arena *arena, const struct shape *shape, size_t index, struct str key,
+			   struct str rest);

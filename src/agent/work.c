@@ -1,0 +1,77 @@
+#include "agent/work.h"
+
+struct work *work_add(struct agent *agent, struct str id, const struct agent_task *value)
+{
+	struct work *work = calloc(1, sizeof(*work));
+	char *name = malloc(id.len);
+
+	if (!work || !name)
+		abort();
+	memcpy(name, id.ptr, id.len);
+	work->id = (struct str){name, id.len};
+	work->record = shape_clone(&shape_agent_task, value);
+	work->containers = calloc(MAX(value->containers.count, 1), sizeof(*work->containers));
+	if (!work->containers)
+		abort();
+	work->wake_at = USEC_NEVER;
+	list_add(&agent->tasks, work);
+	map_put(&agent->by_id, work->id, work);
+	return work;
+}
+
+void work_free(struct work *work)
+{
+	if (!work)
+		return;
+	free((char *)work->id.ptr);
+	free(work->record);
+	free(work->containers);
+	free(work->application);
+	free(work->execution);
+	free(work);
+}
+
+void work_look(struct agent *agent, struct work *work)
+{
+	if (!link_is_in(&work->stale))
+		chain_append(&agent->stale, &work->stale);
+}
+
+void work_stop(struct work *work)
+{
+	struct agent_task *record = work->record;
+
+	if (record->desired == AGENT_STATUS_STOPPED)
+		return;
+	record->desired = AGENT_STATUS_STOPPED;
+	for (size_t i = 0; i < record->containers.count; i++)
+		record->containers.items[i].desired = AGENT_STATUS_STOPPED;
+	work->touched = work->durable = true;
+}
+
+const struct acs_container *work_container(const struct work *work, size_t index)
+{
+	assert(index < work->record->task->containers.count);
+	return &work->record->task->containers.items[index];
+}
+
+size_t work_find_container(const struct work *work, struct str name)
+{
+	const struct agent_containers *containers = &work->record->containers;
+	size_t i;
+
+	for (i = 0; i < containers->count; i++)
+		if (str_equal(containers->items[i].name, name))
+			break;
+	return i;
+}
+
+usec backoff(struct step *step, usec delay, double factor, unsigned attempts, usec limit)
+{
+	double wait = (double)delay;
+
+	for (unsigned i = 0; i < attempts && wait < (double)limit; i++)
+		wait *= factor;
+	wait = MIN(wait, (double)limit);
+	return (usec)(wait * (0.8 + 0.4 * (double)random_below(&step->random, 1000) / 1000));
+}

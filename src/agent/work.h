@@ -1,0 +1,130 @@
+/* work.h - inside the agent's brain: a task it holds, and what is under way for it.
+ *
+ * `record` is what the store keeps, owned as one block and replaced whole at the end of a step that touched
+ * it; meanwhile its strings may borrow from the step's arena. All else here is forgotten in a crash and
+ * found again: jobs and calls that were under way are simply handed out once more. */
+#pragma once
+#include "agent/agent.h"
+#include "base/heap.h"
+#include "base/map.h"
+
+/* What a task takes of the host while it is not STOPPED (agent-protocol 3.1). */
+struct demand {
+	int64_t cpu_units, memory_mib;
+	bool unlimited;                                  /* launch type FARGATE: no host accounting */
+};
+
+enum { PORT_COUNT = 65536 };
+
+struct ledger {
+	int64_t cpu_units, memory_mib;                   /* in use */
+	uint64_t tcp[PORT_COUNT / 64], udp[PORT_COUNT / 64];
+};
+
+struct container_work {
+	bool pulling, starting;                          /* a job is under way */
+	bool signalled;                                  /* SIGTERM was handed out in this life */
+	bool found;                                      /* a keeper told of it after the restart */
+	bool stray;                                      /* runs though it was given up: kill it */
+	unsigned pull_attempts, kill_attempts;
+	usec pull_at, kill_at;                           /* not before */
+	enum agent_status sent;                          /* in the call that is under way */
+};
+
+struct work {
+	struct str id;
+	struct agent_task *record;
+	struct container_work *containers;               /* one for each of record->containers */
+	struct acs_iam_role_credentials *application, *execution;
+
+	struct demand demand;
+	bool holds;                                      /* its demand is in the ledger */
+	bool touched, durable;                           /* this step: copy the record; store it, too */
+	bool creating, created, destroying, gone;
+	unsigned destroy_attempts;
+	usec destroy_at;
+
+	uint64_t ticket;                                 /* of the call under way; 0: none */
+	enum agent_status sent;
+	unsigned report_attempts;
+	usec report_at;
+
+	usec wake_at;
+	struct heap_node timer;
+	struct link stale;                               /* in agent->stale: to be looked at in this step */
+	bool visited;                                    /* in agent->visited: to be finished in this step */
+};
+
+struct agent {
+	struct agent_options options;
+	struct agent_instance *instance;
+	LIST_OF(struct work *) tasks;                    /* in order of arrival */
+	struct map by_id, by_ticket;
+	struct ledger ledger;
+	struct link stale;
+	LIST_OF(struct work *) visited;
+	struct heap timers;
+
+	bool registered, creating_cluster, reconciled, stop_all, terminal;
+	uint64_t next_ticket, register_ticket;
+	unsigned register_attempts, connect_attempts;
+	usec register_at, connect_at, opened_at;         /* USEC_NEVER: not */
+	bool instance_changed, room_changed;
+	struct str verification;                         /* message id of the manifest in question; owned */
+};
+
+/* One step: what every part of the brain needs of the event. */
+struct step {
+	struct agent *agent;
+	struct arena *arena;
+	usec now;
+	struct agent_effects *out;
+	struct random random;
+};
+
+/* ---- work.c */
+struct work *work_add(struct agent *agent, struct str id, const struct agent_task *value);
+void work_free(struct work *work);
+void work_look(struct agent *agent, struct work *work);          /* in this step, or the next */
+void work_stop(struct work *work);                               /* desired STOPPED, of it and its containers */
+const struct acs_container *work_container(const struct work *work, size_t index);
+size_t work_find_container(const struct work *work, struct str name);    /* count: none */
+/* delay × factor^attempts, at most `limit`, give or take a fifth. */
+usec backoff(struct step *step, usec delay, double factor, unsigned attempts, usec limit);
+
+/* ---- accept.c: is this task one we can run? */
+bool accept_task_id(struct str arn, struct str *ret_id);
+bool accept_check(const struct acs_task *task, struct arena *arena, struct error *err);
+/* The demand of a checked task. */
+struct demand accept_demand(const struct acs_task *task, struct arena *arena);
+
+/* ---- message.c */
+void message_handle(struct step *step, struct str type, const void *message);
+
+/* ---- dependency.c */
+enum dependency_verdict { DEPENDENCY_MET, DEPENDENCY_WAITS, DEPENDENCY_BROKEN };
+bool dependency_has_cycle(const struct acs_task *task);
+/* May container `index` start? BROKEN: never, `reason` (in `arena`) says why. WAITS: *wake_at is lowered to when a
+ * startTimeout runs out. */
+enum dependency_verdict dependency_judge(const struct work *work, size_t index, usec now, struct arena *arena,
+					 struct str *ret_reason, usec *wake_at);
+bool dependency_may_stop(const struct work *work, size_t index);         /* all that depend on it have stopped */
+
+/* ---- ledger.c */
+void ledger_reserve(struct ledger *ledger, const struct agent_options *options);
+bool ledger_could_fit(const struct agent *agent, const struct work *work);       /* an empty host */
+bool ledger_fits(const struct agent *agent, const struct work *work);
+void ledger_take(struct agent *agent, struct work *work);
+void ledger_release(struct agent *agent, struct work *work);
+
+/* ---- engine.c: one task, observed against wanted */
+void engine_advance(struct step *step, struct work *work);
+void engine_container_stopped(struct work *work, size_t index, usec at);
+
+/* ---- fact.c */
+void fact_handle(struct step *step, const struct fact *fact);
+
+/* ---- report.c */
+void report_register(struct step *step);
+void report_task(struct step *step, struct work *work);
+void report_answer(struct step *step, const struct agent_event *event);

@@ -1,0 +1,6 @@
+/* settings.h - account settings, as the rest of the ECS room reads them (ecs-behaviour 13.3). */
+#pragma once
+#include "control/call.h"
+
+/* What holds for the caller: the caller's own value, else the account's default, else AWS's. */
+struct str setting_value(struct call *call, enum ecs_setting_name name);

@@ -1,0 +1,46 @@
+/* tasks.h - making tasks, stopping them, and what else the other files of the room need of them. */
+#pragma once
+#include "control/ecs/placement.h"
+
+struct call;
+
+/* What a new task is made from. Strings and lists are borrowed; emit clones them. */
+struct task_plan {
+	struct cluster_entry *cluster;
+	struct definition_entry *definition;
+	struct instance_entry *instance;
+	enum ecs_launch_type launch_type;
+	struct task_needs needs;
+	const struct ecs_task_override *overrides;       /* or NULL */
+	struct str group, started_by;
+	struct str service, deployment;                  /* absent for standalone tasks */
+	bool enable_execute_command;
+	struct ecs_tags tags;
+};
+
+/* Books it on plan->instance as PENDING and has the payload sent at the end of the step. */
+struct task_entry *task_create(struct plane *plane, const struct task_plan *plan);
+
+/* CPU units, MiB and static host ports of a task of the definition with these overrides (or NULL). In the step's arena. */
+struct task_needs task_needs(struct plane *plane, const struct definition_entry *definition,
+			     const struct ecs_task_override *overrides);
+
+/* Wants the task stopped: desiredStatus STOPPED with code and reason, the agent told at the end of the step; a task
+ * whose instance is gone for good is STOPPED at once. Ignores a task that is stopping already. */
+void task_stop(struct plane *plane, struct task_entry *task, enum ecs_task_stop_code code, struct str reason);
+
+/* STOPPED at once: its instance is gone, or the agent says so. Wakes its service. */
+void task_end(struct plane *plane, struct task_entry *task, enum ecs_task_stop_code code, struct str reason);
+
+/* Emits with the next version (ecs-behaviour 5.9). */
+void task_emit(struct plane *plane, struct task_entry *task, struct task *next);
+/* In the step's arena, to be changed before an emit. */
+struct task_containers copy_containers(struct plane *plane, const struct task_containers *from);
+
+bool task_is_protected(const struct plane *plane, const struct task_entry *task);
+/* RUNNING on an instance that is not lost (plane_options.lost_after), and past healthy_after. */
+bool task_is_healthy(const struct plane *plane, const struct task_entry *task);
+bool instance_is_lost(const struct plane *plane, const struct instance_entry *instance);
+usec task_healthy_at(const struct plane *plane, const struct task_entry *task);  /* when it will count; USEC_NEVER */
+
+void describe_task(struct plane *plane, const struct task_entry *task, bool with_tags, struct ecs_task *ret_task);

@@ -1,0 +1,249 @@
+#include "host/keeper.h"
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "host/cgroup.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
+
+enum { LAUNCH_FILE_LIMIT = 256 << 10, STATE_FILE_LIMIT = 4096, EXIT_IS_RUNNING_ALREADY = 3 };
+
+#define SPAWN_PATIENCE (10 * USEC_PER_SEC)
+
+static bool one_line(struct str text) { return str_find(text, '\n') == text.len; }
+
+static bool add_line(struct buffer *out, const char *key, struct str value, struct error *err)
+{
+	if (!one_line(value))
+		return fail(err, ERROR_REFUSED, "a line break in '%.*s'", STR(value));
+	buffer_printf(out, "%s %.*s\n", key, STR(value));
+	return true;
+}
+
+static bool add_lines(struct buffer *out, const char *key, const struct str *values, size_t count,
+		      struct error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!add_line(out, key, values[i], err))
+			return false;
+	return true;
+}
+
+bool keeper_write_launch(struct str container_folder, const struct keeper_launch *launch, struct error *err)
+{
+	auto_arena arena = {0};
+	auto_buffer out = {0};
+	const char *path = arena_printf(&arena, "%.*s/launch%c", STR(container_folder), '\0').ptr;
+
+	if (!add_line(&out, "id", launch->id, err) || !add_line(&out, "log", launch->log, err) ||
+	    !add_line(&out, "input", launch->input, err) || !add_line(&out, "upper", launch->upper, err) ||
+	    !add_line(&out, "work", launch->work, err) ||
+	    !add_lines(&out, "lower", launch->lowers, launch->lower_count, err) ||
+	    !add_lines(&out, "port", launch->ports, launch->port_count, err))
+		return false;
+	if (out.len >= LAUNCH_FILE_LIMIT)
+		return fail(err, ERROR_REFUSED, "the launch file would have %zu bytes", out.len);
+	return file_write(AT_FDCWD, path, buffer_str(&out), 0640, err);
+}
+
+static size_t count_lines(struct str text)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		count += text.ptr[i] == '\n';
+	return count;
+}
+
+bool keeper_read_launch(struct str container_folder, struct arena *arena, struct keeper_launch *ret_launch,
+			struct error *err)
+{
+	const char *path = arena_printf(arena, "%.*s/launch%c", STR(container_folder), '\0').ptr;
+	struct keeper_launch launch = {.id = STR_NONE};
+	struct { const char *key; struct str *value; } singles[] = {
+		{"id", &launch.id}, {"log", &launch.log}, {"input", &launch.input},
+		{"upper", &launch.upper}, {"work", &launch.work},
+	};
+	struct str text, line, key;
+
+	if (!file_read(AT_FDCWD, path, LAUNCH_FILE_LIMIT, arena, &text, err))
+		return false;
+	launch.lowers = arena_array(arena, struct str, count_lines(text));
+	launch.ports = arena_array(arena, struct str, count_lines(text));
+	while (str_cut(&text, '\n', &line)) {
+		if (!str_cut(&line, ' ', &key) || !str_has(line))
+			continue;
+		for (size_t i = 0; i < COUNT(singles); i++)
+			if (str_equal(key, str_of(singles[i].key)))
+				*singles[i].value = line;
+		if (str_equal(key, S("lower")))
+			launch.lowers[launch.lower_count++] = line;
+		else if (str_equal(key, S("port")))
+			launch.ports[launch.port_count++] = line;
+	}
+	if (!str_has(launch.id))
+		return fail(err, ERROR_CORRUPT, "'%s' names no container", path);
+	*ret_launch = launch;
+	return true;
+}
+
+static void take_state(struct keeper_event *event, struct str key, struct str value)
+{
+	int64_t number = 0;
+
+	if (str_equal(key, S("phase"))) {
+		event->kind = str_equal(value, S("exited")) ? KEEPER_HAS_EXITED : KEEPER_IS_RUNNING;
+		return;
+	}
+	if (!str_to_long(value, &number))
+		return;
+	if (str_equal(key, S("version")))
+		event->version = (uint32_t)number;
+	else if (str_equal(key, S("pid")))
+		event->pid = (int32_t)number;
+	else if (str_equal(key, S("exit_code")))
+		event->exit_code = (int32_t)number;
+	else if (str_equal(key, S("out_of_memory")))
+		event->out_of_memory = (int32_t)number;
+	else if (str_equal(key, S("started_at")))
+		event->started_at = number;
+	else if (str_equal(key, S("finished_at")))
+		event->finished_at = number;
+}
+
+bool keeper_read_state(struct str container_folder, struct keeper_event *ret_event, struct error *err)
+{
+	auto_arena arena = {0};
+	const char *path = arena_printf(&arena, "%.*s/state%c", STR(container_folder), '\0').ptr;
+	struct keeper_event event = {.kind = KEEPER_IS_RUNNING};
+	struct str name = str_slice(container_folder, str_find_last(container_folder, '/') + 1,
+				    container_folder.len);
+	struct str text, line, key;
+
+	if (!file_read(AT_FDCWD, path, STATE_FILE_LIMIT, &arena, &text, err))
+		return false;
+	while (str_cut(&text, '\n', &line))
+		if (str_cut(&line, ' ', &key))
+			take_state(&event, key, line);
+	if (event.version != KEEPER_VERSION || name.len > KEEPER_NAME_LIMIT)
+		return fail(err, ERROR_CORRUPT, "'%s' is of another version", path);
+	memcpy(event.container, name.ptr, name.len);
+	*ret_event = event;
+	return true;
+}
+
+static char **spawn_arguments(const struct keeper_options *options, struct arena *arena, struct error *err)
+{
+	struct str folder, file, *files;
+	size_t count;
+	char **arguments;
+
+	if (!cgroup_memory_files(options->cgroup, arena, &folder, &file, err) ||
+	    !cgroup_join_files(options->cgroup, arena, &files, &count, err))
+		return NULL;
+	arguments = arena_array(arena, char *, count + 7);
+	arguments[0] = arena_cstr(arena, options->program);
+	arguments[1] = arena_cstr(arena, options->runtime);
+	arguments[2] = arena_cstr(arena, options->run_folder);
+	arguments[3] = arena_cstr(arena, options->log_folder);
+	arguments[4] = arena_cstr(arena, folder);
+	arguments[5] = arena_cstr(arena, file);
+	for (size_t i = 0; i < count; i++)
+		arguments[6 + i] = arena_cstr(arena, files[i]);
+	return arguments;
+}
+
+static void read_complaint(int fd, struct error *err, int code)
+{
+	char text[256];
+	ssize_t got = read(fd, text, sizeof(text) - 1);
+
+	while (got > 0 && text[got - 1] == '\n')
+		got--;
+	fail(err, ERROR_OS, "the keeper ended with %d: %.*s", code, got > 0 ? (int)got : 0, text);
+}
+
+/* What it started listening with stays behind: a process of its own that is not our child. */
+bool keeper_spawn(const struct keeper_options *options, struct error *err)
+{
+	auto_arena arena = {0};
+	char **arguments = spawn_arguments(options, &arena, err);
+	int ends[2], code;
+	auto_fd said = -1, saying = -1;
+	pid_t pid;
+
+	if (!arguments)
+		return false;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return fail_os(err, errno, "make a pipe");
+	said = ends[0];
+	saying = ends[1];
+	if (!process_spawn(arguments, saying, &pid, err) || !process_wait(pid, SPAWN_PATIENCE, &code, err))
+		return false;
+	fd_close(&saying);
+	if (code == 0 || code == EXIT_IS_RUNNING_ALREADY)
+		return true;
+	read_complaint(said, err, code);
+	return false;
+}
+
+bool keeper_connect(struct str run_folder, int *ret_fd, struct error *err)
+{
+	auto_arena arena = {0};
+	auto_fd folder = open(arena_cstr(&arena, run_folder), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_fd fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (fd < 0)
+		return fail_os(err, errno, "make a socket");
+	if (folder < 0)
+		return fail(err, ERROR_NOT_FOUND, "there is no '%.*s'", STR(run_folder));
+	/* Run folders may have longer names than a socket's address can. */
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/keeper.sock", folder);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return fail(err, ERROR_NOT_FOUND, "no keeper answers in '%.*s': %s", STR(run_folder),
+			    strerror(errno));
+	*ret_fd = take_fd(&fd);
+	return true;
+}
+
+bool keeper_send(int fd, enum keeper_request_kind kind, struct str container, int signal, struct error *err)
+{
+	struct keeper_request request = {.version = KEEPER_VERSION, .kind = kind, .signal = signal};
+
+	if (container.len > KEEPER_NAME_LIMIT)
+		return fail(err, ERROR_REFUSED, "the container's name has %zu bytes, %d are the limit",
+			    container.len, KEEPER_NAME_LIMIT);
+	if (container.len > 0)
+		memcpy(request.container, container.ptr, container.len);
+	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+		return fail_os(err, errno, "ask the keeper");
+	return true;
+}
+
+bool keeper_receive(int fd, usec timeout, struct keeper_event *ret_event, struct error *err)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+	usec until = clock_monotonic() + timeout;
+	ssize_t got;
+	int ready;
+
+	do {
+		usec left = MAX(until - clock_monotonic(), 0);
+
+		ready = poll(&poller, 1, (int)((left + USEC_PER_MSEC - 1) / USEC_PER_MSEC));
+	} while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
+		return fail(err, ERROR_REFUSED, "the keeper says nothing");
+	got = recv(fd, ret_event, sizeof(*ret_event), 0);
+	if (got <= 0)
+		return fail(err, ERROR_NOT_FOUND, "the keeper is gone");
+	if (got != sizeof(*ret_event) || ret_event->version != KEEPER_VERSION)
+		return fail(err, ERROR_CORRUPT, "the keeper is of another version");
+	ret_event->container[KEEPER_NAME_LIMIT] = '\0';
+	ret_event->text[sizeof(ret_event->text) - 1] = '\0';
+	return true;
+}

@@ -1,0 +1,12 @@
+/* overlay.h - overlayfs mounts of any number of layers.
+ *
+ * Libc only: the keeper links this file alone. Folders are opened and given to the kernel as
+ * /proc/self/fd/N, so that 127 layers with long paths fit into the one page that mount(2) takes. */
+#pragma once
+#include <stddef.h>
+
+enum { OVERLAY_LAYERS_LIMIT = 128 };
+
+/* `lowers`: the highest first, at least one. 0 or an errno. */
+int overlay_mount(const char *upper, const char *work, const char *const *lowers, size_t count,
+		  const char *target);

@@ -1,0 +1,90 @@
+/* brain.h - the thread that owns the plane, and the one that owns the store.
+ *
+ * Work goes in by brain_submit, in any thread, and comes back through its home (an outbox of its I/O thread) when
+ * everything it may reveal is durable. Between the two, only the brain touches it. Work comes back in the order in
+ * which the brain took it. Once an append has failed, memory is ahead of the disk: nothing of that or a later step
+ * leaves any more; callers get ServerException, and `on_failure` is to end the process. */
+#pragma once
+#include <pthread.h>
+#include "base/buffer.h"
+#include "base/list.h"
+#include "control/plane.h"
+#include "server/protocol.h"
+#include "store/store.h"
+
+enum {
+	BRAIN_BATCH_LIMIT = 256,                         /* steps of one commit */
+	BRAIN_BACKLOG_LIMIT = 64,                        /* commits waiting for the disk; then the brain waits */
+};
+
+enum work_kind {
+	WORK_CALL,
+	WORK_SESSION_OPENED, WORK_SESSION_MESSAGE, WORK_SESSION_CLOSED,
+	WORK_STATISTICS,
+	/* made by the brain, freed by the receiver with work_free: */
+	WORK_SEND,                                       /* `answer.body` is a frame's text */
+	WORK_HANGUP,
+};
+
+/* What goes back over HTTP. */
+struct answer {
+	int status;
+	enum error_code code;                            /* ERROR_NONE: fine */
+	struct str content_type;
+	struct buffer body;
+};
+
+/* An agent's channel, as brain and I/O thread know it. `number` is written before it is submitted. */
+struct session {
+	uint64_t number;
+	struct outbox *home;
+	void *channel;                                   /* the I/O thread's own */
+	struct link closing;                             /* the I/O thread's own */
+};
+
+struct work {
+	struct link link;
+	enum work_kind kind;
+	struct outbox *home;
+	const struct protocol *protocol;                 /* CALL */
+	struct call_event call;
+	struct session *session;                         /* SESSION_…, SEND, HANGUP */
+	struct session_event *event;                     /* SESSION_… */
+	bool refused;                                    /* back from SESSION_OPENED; `answer` says why */
+	struct plane_statistics statistics;
+	struct answer answer;
+};
+
+void work_free(struct work *work);
+
+/* Where work comes home. `wake` is called in the sender's thread when something arrived in an empty box. */
+struct outbox {
+	pthread_mutex_t mutex;
+	struct link works;
+	struct link staged;                              /* the releasing thread's own */
+	void (*wake)(struct outbox *outbox);
+};
+
+void outbox_init(struct outbox *outbox, void (*wake)(struct outbox *outbox));
+void outbox_fini(struct outbox *outbox);
+void outbox_put(struct outbox *outbox, struct link *works);      /* takes the whole chain, leaves it empty */
+void outbox_take(struct outbox *outbox, struct link *ret_works);
+
+struct brain_options {
+	struct plane *plane;                             /* owned by the caller, used by the brain alone until brain_stop */
+	struct store *store;
+	void (*on_failure)(void *self, const struct error *error);       /* in the committer's thread, once */
+	void *self;
+};
+
+struct brain;
+
+struct brain *brain_start(const struct brain_options *options);
+void brain_stop(struct brain *brain);                    /* after what was submitted came home; frees it */
+
+/* False when SERVER_QUEUE_LIMIT calls are under way (sessions are always taken: they limit themselves). */
+bool brain_submit(struct brain *brain, struct work *work);
+
+struct brain_figures { uint64_t steps, commits, changes, batch_max, waiting; };
+void brain_figures(struct brain *brain, struct brain_figures *ret_figures);
+bool brain_is_failed(struct brain *brain);
