@@ -2,7 +2,7 @@
 """Turns api/*.api into C: structs, descriptors (base/shape.h), operation tables, a fuzz dictionary
 and the coverage page. The format of the input is in api/README.md.
 
-usage: apigen.py OUTDIR FILE.api...        writes OUTDIR/NAME.h, NAME.c, NAME.dict, NAME_handlers.inc
+usage: apigen.py OUTDIR FILE.api...        writes OUTDIR/NAME.h, NAME.c, NAME.dict, NAME_handlers.h, .inc
        apigen.py --coverage PAGE FILE.api… writes the page (with --check: fails when it would change)
 """
 import os
@@ -373,18 +373,29 @@ def write_source(api, out):
     w("")
 
 
+def write_prototypes(api, out):
+    """One handler a built operation: what the service's room must define."""
+    w = out.append
+    w("/* Made by tools/apigen.py from api/%s.api: do not edit. */" % api.name)
+    w("#pragma once")
+    w('#include "api/%s.h"' % api.name)
+    w("struct call;")
+    for op in sorted(api.ops, key=lambda o: o["name"]):
+        if "unbuilt" not in op:
+            w("bool %s%s(struct call *call, const struct %s *in, struct %s *out);" % (
+                api.prefix, snake(op["name"]), op["input"].c_name(), op["output"].c_name()))
+    w("")
+
+
 def write_handlers(api, out):
-    """Prototypes, one thunk a built operation, and the dispatch table, for the service's room."""
+    """One thunk a built operation, and the dispatch table, for one file of the service's room."""
     w = out.append
     w("/* Made by tools/apigen.py from api/%s.api: do not edit. */" % api.name)
     ops = sorted(api.ops, key=lambda o: o["name"])
     for op in ops:
-        if "unbuilt" in op:
-            continue
-        name = api.prefix + snake(op["name"])
-        ins, outs = op["input"].c_name(), op["output"].c_name()
-        w("bool %s(struct call *call, const struct %s *in, struct %s *out);" % (name, ins, outs))
-        w("static bool do_%s(struct call *call, const void *in, void *out) { return %s(call, in, out); }" % (name, name))
+        if "unbuilt" not in op:
+            name = api.prefix + snake(op["name"])
+            w("static bool do_%s(struct call *call, const void *in, void *out) { return %s(call, in, out); }" % (name, name))
     w("static const handler handlers[%sOPERATION_COUNT] = {" % api.prefix.upper())
     for op in ops:
         if "unbuilt" not in op:
@@ -455,9 +466,10 @@ def main(arguments):
             writer(api, lines)
             write(os.path.join(outdir, api.name + suffix), lines)
         if api.ops:
-            lines = []
-            write_handlers(api, lines)
-            write(os.path.join(outdir, api.name + "_handlers.inc"), lines)
+            for suffix, writer in (("_handlers.h", write_prototypes), ("_handlers.inc", write_handlers)):
+                lines = []
+                writer(api, lines)
+                write(os.path.join(outdir, api.name + suffix), lines)
 
 
 if __name__ == "__main__":

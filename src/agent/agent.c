@@ -53,16 +53,35 @@ const struct shape *agent_record_shape(struct str key)
 	return str_equal(key, INSTANCE_KEY) ? &shape_agent_instance : &shape_agent_task;
 }
 
+static void drop(struct agent *agent, struct work *work)
+{
+	ledger_release(agent, work);
+	map_remove(&agent->by_id, work->id);
+	for (size_t i = 0; i < agent->tasks.count; i++) {
+		if (agent->tasks.items[i] != work)
+			continue;
+		list_remove_at(&agent->tasks, i);
+		break;
+	}
+	work_free(work);
+}
+
 void agent_restore(struct agent *agent, struct str key, const void *value)
 {
 	auto_arena arena = {0};
+	struct agent_instance nothing = {0};
 	struct work *work;
 
 	if (str_equal(key, INSTANCE_KEY)) {
 		free(agent->instance);
-		agent->instance = shape_clone(&shape_agent_instance, value);
+		agent->instance = shape_clone(&shape_agent_instance, value ? value : &nothing);
 		return;
 	}
+	work = map_get(&agent->by_id, key);
+	if (work)
+		drop(agent, work);
+	if (!value)
+		return;
 	work = work_add(agent, key, value);
 	work->demand = accept_demand(work->record->task, &arena);
 	if (work->record->pull_started_at.has && work->record->known != AGENT_STATUS_STOPPED)
@@ -273,22 +292,6 @@ static void push_record(struct step *step, struct str key, const struct shape *s
 	*list_push(&step->out->records) = (struct agent_record){.key = key, .shape = shape, .value = value};
 }
 
-static void forget(struct step *step, struct work *work)
-{
-	struct agent *agent = step->agent;
-
-	push_record(step, arena_copy(step->arena, work->id), &shape_agent_task, NULL);
-	ledger_release(agent, work);
-	map_remove(&agent->by_id, work->id);
-	for (size_t i = 0; i < agent->tasks.count; i++) {
-		if (agent->tasks.items[i] != work)
-			continue;
-		list_remove_at(&agent->tasks, i);
-		break;
-	}
-	work_free(work);
-}
-
 /* The record becomes its own again; what must not be forgotten is handed to the store. */
 static void finish(struct step *step, struct work *work)
 {
@@ -296,7 +299,8 @@ static void finish(struct step *step, struct work *work)
 
 	work->visited = false;
 	if (work->gone) {
-		forget(step, work);
+		push_record(step, arena_copy(step->arena, work->id), &shape_agent_task, NULL);
+		drop(step->agent, work);
 		return;
 	}
 	if (work->touched) {

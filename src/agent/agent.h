@@ -140,7 +140,8 @@ struct agent_effects {
 struct agent *agent_new(const struct agent_options *options);
 void agent_free(struct agent *agent);
 
-/* Recovery: every stored record, before AGENT_EVENT_START. When a task was restored, no job is handed out
+/* Recovery: every stored record, before AGENT_EVENT_START; of a key that comes again the last one counts, and NULL
+ * deletes it, as the store's journal has it. When a task was restored, no job is handed out
  * before FACT_RECONCILED; without one the brain does not wait. */
 void agent_restore(struct agent *agent, struct str key, const void *value);
 const struct shape *agent_record_shape(struct str key);

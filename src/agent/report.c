@@ -199,12 +199,23 @@ static bool waits_for_an_end(const struct work *work)
 	return false;
 }
 
+/* A task said to run has its essential containers running, whatever became of them since. */
+static enum agent_status container_status(const struct work *work, size_t index, enum agent_status task)
+{
+	enum agent_status known = work->record->containers.items[index].known;
+
+	if (task == AGENT_STATUS_RUNNING && work_container(work, index)->essential.value)
+		return MIN(known, AGENT_STATUS_RUNNING);
+	return known;
+}
+
+/* Only those that are not essential can, while the task is said to run. */
 static bool a_container_moved(const struct work *work)
 {
 	const struct agent_containers *containers = &work->record->containers;
 
 	for (size_t i = 0; i < containers->count; i++)
-		if (containers->items[i].reported < containers->items[i].known)
+		if (containers->items[i].reported < container_status(work, i, AGENT_STATUS_RUNNING))
 			return true;
 	return false;
 }
@@ -219,20 +230,11 @@ static enum agent_status due(const struct work *work)
 	if (record->known == AGENT_STATUS_STOPPED)
 		return record->reported < AGENT_STATUS_STOPPED ? AGENT_STATUS_STOPPED : AGENT_STATUS_ABSENT;
 	if (record->reported == AGENT_STATUS_RUNNING)
-		return a_container_moved(work) ? AGENT_STATUS_RUNNING : AGENT_STATUS_ABSENT;
+		return record->desired == AGENT_STATUS_RUNNING && a_container_moved(work) ? AGENT_STATUS_RUNNING
+											 : AGENT_STATUS_ABSENT;
 	if (record->reported < AGENT_STATUS_PULLED && record->known == AGENT_STATUS_CREATED && waits_for_an_end(work))
 		return AGENT_STATUS_PULLED;
 	return AGENT_STATUS_ABSENT;
-}
-
-/* A task said to run has its essential containers running, whatever became of them since. */
-static enum agent_status container_status(const struct work *work, size_t index, enum agent_status task)
-{
-	enum agent_status known = work->record->containers.items[index].known;
-
-	if (task == AGENT_STATUS_RUNNING && work_container(work, index)->essential.value)
-		return MIN(known, AGENT_STATUS_RUNNING);
-	return known;
 }
 
 static void describe_container(struct step *step, struct work *work, size_t index,

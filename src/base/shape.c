@@ -67,33 +67,16 @@ static const void *inside(const struct shape *shape, const void *slot)
 	return is_structure(shape) ? *(const void *const *)slot : slot;
 }
 
-bool shape_is_present(const struct shape *shape, const void *value)
+static_assert(offsetof(struct maybe_long, has) == offsetof(struct maybe_double, has), "shape_is_present");
+static_assert(offsetof(struct maybe_long, has) == offsetof(struct maybe_time, has), "shape_is_present");
+
+/* Members with nothing to follow: numbers, and what is absent. */
+static bool is_flat(const struct member *member, const void *structure)
 {
-	switch (shape->kind) {
-	case SHAPE_STRING:
-	case SHAPE_BLOB:
-		return str_has(*(const struct str *)value);
-	case SHAPE_ENUM:
-		return *(const int32_t *)value != 0;
-	case SHAPE_BOOLEAN:
-		return ((const struct maybe_boolean *)value)->has;
-	case SHAPE_INTEGER:
-		return ((const struct maybe_integer *)value)->has;
-	case SHAPE_LONG:
-		return ((const struct maybe_long *)value)->has;
-	case SHAPE_FLOAT:
-	case SHAPE_DOUBLE:
-		return ((const struct maybe_double *)value)->has;
-	case SHAPE_TIMESTAMP:
-		return ((const struct maybe_time *)value)->has;
-	case SHAPE_STRUCTURE:
-	case SHAPE_UNION:
-		return *(const void *const *)value != NULL;
-	case SHAPE_LIST:
-	case SHAPE_MAP:
-		return ((const struct any_list *)value)->items != NULL;
-	}
-	return false;
+	enum shape_kind kind = member->shape->kind;
+
+	return (kind >= SHAPE_ENUM && kind <= SHAPE_TIMESTAMP) ||
+	       *(const void *const *)member_at(member, structure) == NULL;
 }
 
 static uint8_t *null_byte(const struct shape *shape, const void *structure, uint32_t member)
@@ -132,13 +115,12 @@ static void measure_members(const struct shape *shape, const void *structure, st
 {
 	for (uint32_t i = 0; i < shape->member_count; i++) {
 		const struct member *member = &shape->members[i];
-		const void *value = inside(member->shape, member_at(member, structure));
 
-		if (!value)
+		if (is_flat(member, structure))
 			continue;
 		if (is_structure(member->shape))
 			extent->objects += aligned(member->shape->size);
-		measure(member->shape, value, extent);
+		measure(member->shape, inside(member->shape, member_at(member, structure)), extent);
 	}
 }
 
@@ -205,9 +187,11 @@ static void adopt_members(const struct shape *shape, void *structure, struct roo
 		const struct member *member = &shape->members[i];
 		void *slot = member_at(member, structure);
 
+		if (is_flat(member, structure))
+			continue;
 		if (!is_structure(member->shape)) {
 			adopt(member->shape, slot, room);
-		} else if (*(void **)slot) {
+		} else {
 			*(void **)slot = move_in(room, *(void **)slot, member->shape->size);
 			adopt(member->shape, *(void **)slot, room);
 		}

@@ -1,5 +1,6 @@
 /* internal.h - what plane.c needs of the rooms. */
 #pragma once
+#include <assert.h>
 #include "control/call.h"
 
 struct ecs;
@@ -14,8 +15,10 @@ void ecs_session_message(struct plane *plane, const struct session_event *event)
 void ecs_session_closed(struct plane *plane, const struct session_event *event);
 void ecs_statistics(const struct plane *plane, struct plane_statistics *ret_statistics);
 
-/* By operation->index; NULL where the operation is not built. */
-extern const handler ecs_handlers[], wherry_handlers[];
+/* NULL where the operation is not built. */
+handler ecs_handler(const struct operation *operation);
+handler wherry_handler(const struct operation *operation);
 
+struct realm *plane_realm(struct plane *plane, struct str account, struct str region);    /* made when new */
 /* Visits the realms. Start with *cursor = 0. */
 struct realm *plane_next_realm(const struct plane *plane, size_t *cursor);

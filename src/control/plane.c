@@ -28,10 +28,10 @@ static bool wakes_earlier(const struct heap_node *a, const struct heap_node *b)
 
 static const struct {
 	const struct api *api;
-	const handler *handlers;
+	handler (*find)(const struct operation *operation);
 } rooms[] = {
-	{&api_ecs, ecs_handlers},
-	{&api_wherry, wherry_handlers},
+	{&api_ecs, ecs_handler},
+	{&api_wherry, wherry_handler},
 };
 
 struct plane *plane_new(const struct plane_options *options)
@@ -132,6 +132,11 @@ static struct realm *realm_get(struct plane *plane, struct str key)
 	realm->region = str_slice(realm->key, slash + 1, key.len);
 	map_put(&plane->realms, realm->key, realm);
 	return realm;
+}
+
+struct realm *plane_realm(struct plane *plane, struct str account, struct str region)
+{
+	return realm_get(plane, arena_printf(plane->arena, "%.*s/%.*s", STR(account), STR(region)));
 }
 
 struct realm *plane_next_realm(const struct plane *plane, size_t *cursor)
@@ -346,7 +351,7 @@ static handler find_handler(const struct operation *operation)
 {
 	for (size_t i = 0; i < COUNT(rooms); i++)
 		if (rooms[i].api == operation->api)
-			return rooms[i].handlers[operation->index];
+			return rooms[i].find(operation);
 	return NULL;
 }
 
@@ -354,9 +359,8 @@ static void answer_call(struct plane *plane, const struct event *event)
 {
 	const struct operation *operation = event->call.operation;
 	handler handle = find_handler(operation);
-	struct str realm_key = arena_printf(plane->arena, "%.*s/%.*s", STR(event->call.caller.account),
-					    STR(event->call.region));
-	struct call call = {.plane = plane, .realm = realm_get(plane, realm_key),
+	struct call call = {.plane = plane,
+			    .realm = plane_realm(plane, event->call.caller.account, event->call.region),
 			    .caller = &event->call.caller, .arena = plane->arena};
 	size_t emitted = plane->out->records.count;
 	struct reply *reply;

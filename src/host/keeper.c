@@ -1,8 +1,10 @@
 #include "host/keeper.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include "base/buffer.h"
 #include "host/cgroup.h"
 #include "os/clock.h"
 #include "os/fd.h"

@@ -372,7 +372,9 @@ static bool connect_netns(struct network *network, uint32_t address, int netns, 
 	return netlink_open(&outside, err) && netlink_open_in(&inside, netns, err) && make_veth(&outside, &veth, err) &&
 	       netlink_port_hairpin(&outside, veth.name, err) && netlink_link_up(&inside, veth.peer, err) &&
 	       netlink_link_index(&inside, veth.peer, &eth0.link, err) && netlink_ipv4_add(&inside, &eth0, err) &&
-	       netlink_ipv4_gateway(&inside, network->gateway, err);
+	       netlink_ipv4_gateway(&inside, network->gateway, err) &&
+	       netlink_link_settle(&inside, veth.peer, err) && netlink_link_settle(&outside, veth.name, err) &&
+	       netlink_link_settle(&outside, network->bridge, err);
 }
 
 /* The ports come last: from then on the world may call. */

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/time.h"
 #include "os/clock.h"
+#include "wire/base64.h"
 #include "wire/json.h"
 
 #define RETRY_PAUSE (250 * USEC_PER_MSEC)                /* doubled each time */
@@ -411,15 +412,12 @@ bool registry_challenge_parse(struct str header, struct arena *arena, struct reg
 
 static char *basic_header(struct registry *registry, struct arena *arena)
 {
-	struct str pair, encoded;
+	auto_buffer encoded = {0};
 
 	if (!str_has(registry->username))
 		return NULL;
-	pair = arena_printf(arena, "%.*s:%.*s", STR(registry->username), STR(registry->password));
-	encoded.ptr = arena_alloc_bytes(arena, pair.len / 3 * 4 + 5);
-	encoded.len = (size_t)EVP_EncodeBlock((unsigned char *)(uintptr_t)encoded.ptr,
-					      (const unsigned char *)pair.ptr, (int)pair.len);
-	return arena_cstr(arena, arena_printf(arena, "Authorization: Basic %.*s", STR(encoded)));
+	base64_encode(arena_printf(arena, "%.*s:%.*s", STR(registry->username), STR(registry->password)), &encoded);
+	return arena_cstr(arena, arena_printf(arena, "Authorization: Basic %.*s", STR(buffer_str(&encoded))));
 }
 
 static void query_add(struct buffer *url, const char *name, struct str value)

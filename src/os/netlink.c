@@ -188,6 +188,13 @@ bool netlink_link_up(struct netlink *netlink, struct str name, struct error *err
 	return !os || fail_os(err, os, "set link '%.*s' up%s", STR(name), netlink->note);
 }
 
+bool netlink_link_settle(struct netlink *netlink, struct str name, struct error *err)
+{
+	uint32_t index;
+
+	return netlink_link_index(netlink, name, &index, err);
+}
+
 bool netlink_link_delete(struct netlink *netlink, struct str name, struct error *err)
 {
 	struct request request;

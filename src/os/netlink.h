@@ -43,6 +43,9 @@ void netlink_close(struct netlink *netlink);             /* safe when zeroed */
 /* 0 when there is no link of that name. */
 bool netlink_link_index(struct netlink *netlink, struct str name, uint32_t *ret_index, struct error *err);
 bool netlink_link_up(struct netlink *netlink, struct str name, struct error *err);
+/* The kernel notices in the background that a link has a carrier, and drops what is sent until then; asking makes it
+ * notice now (since Linux 6.8). Without it the first SYN of a container may be lost, and a second with it. */
+bool netlink_link_settle(struct netlink *netlink, struct str name, struct error *err);
 bool netlink_link_delete(struct netlink *netlink, struct str name, struct error *err);   /* fine when there is none */
 /* All whose name starts so. */
 bool netlink_links_count(struct netlink *netlink, struct str prefix, size_t *ret_count, struct error *err);

@@ -58,6 +58,7 @@ static bool furnish(const char *path, int *ret_fd, struct error *err)
 		return false;
 	write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
 	write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+	write_setting("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 	fd = open(own, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fail_os(err, errno, "open %s", own);

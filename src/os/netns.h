@@ -5,7 +5,8 @@
 #include "base/error.h"
 
 /* A new namespace with lo up, pinned at `path`; the folder is there, the file is not needed and may be.
- * Unprivileged ports and ping are open inside, as docker has it: they are the container's own.
+ * Unprivileged ports and ping are open inside, as docker has it: they are the container's own. Links to come have no
+ * IPv6 until somebody gives them some: its neighbour discovery would flood a bridge of hundreds. ::1 works.
  * The calling thread is back where it was. */
 bool netns_create(struct str path, int *ret_fd, struct error *err);
 bool netns_remove(struct str path, struct error *err);   /* fine when there is none */

@@ -14,7 +14,7 @@ struct nft_port {
 	uint32_t address;
 };
 
-/* In the language of nft(8). Loads the compiler for it (0.5 ms, 1 MB until it returns): for set-up, not for each container. */
+/* In the language of nft(8). Costs 0.1 ms and more: for set-up, not for each container. */
 bool nft_run(const char *commands, struct error *err);
 
 /* Straight to the kernel, over a socket that is kept: closing one makes the kernel wait (10 ms) for what was removed. */

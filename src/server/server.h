@@ -20,6 +20,12 @@ enum {
 	SERVER_PIPELINE_LIMIT = 16,                      /* requests of one connection under way */
 	SERVER_QUEUE_LIMIT = 20000,                      /* calls waiting for the brain: 503 beyond */
 	SERVER_SHUTDOWN_SECONDS = 10,                    /* for what is under way, after SIGTERM */
+	SERVER_LINGER_SECONDS = 2,                       /* for the client to read our last words before we hang up */
+	SERVER_WRITE_SECONDS = 60,                       /* without a byte taken by the client: cut */
+	SERVER_CHANNEL_SILENCE_SECONDS = 300,            /* without a byte from an agent: cut */
+	SERVER_CHANNEL_MESSAGES_LIMIT = 64,              /* of one channel under way; then it is not read */
+	SERVER_CHANNEL_BACKLOG_LIMIT = 16 << 20,         /* bytes that an agent does not take: cut */
+	SERVER_IO_THREADS_LIMIT = 16,
 };
 
 struct server_options {
@@ -31,7 +37,8 @@ struct server_options {
 	struct str public_endpoint;                      /* for DiscoverPollEndpoint; absent: from `listen` */
 	struct str root_key_id, root_secret;             /* WHERRY_ROOT_…; absent: from DIR/credentials */
 	unsigned io_threads;                             /* 0: 2 */
-	int ready_fd;                                    /* written to and closed once ready; -1: none */
+	int ready_fd;                                    /* the URL is written to it, then it is closed; -1: none */
+	bool log_requests;                               /* a line a request */
 	struct plane_options plane;                      /* account and endpoint are filled in */
 };
 

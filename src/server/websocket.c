@@ -7,6 +7,7 @@ struct websocket {
 	wslay_event_context_ptr context;
 	struct str input;                                /* what wslay has not taken yet */
 	struct buffer output;
+	bool reading;                                    /* what is queued meanwhile goes out when it ends */
 	void (*on_message)(void *self, struct str text);
 	void *self;
 };
@@ -78,7 +79,9 @@ bool websocket_read(struct websocket *websocket, struct str bytes)
 	int result;
 
 	websocket->input = bytes;
+	websocket->reading = true;
 	result = wslay_event_recv(websocket->context);
+	websocket->reading = false;
 	websocket->input = STR_NONE;
 	if (result == 0)
 		result = wslay_event_send(websocket->context);
@@ -91,13 +94,14 @@ void websocket_send(struct websocket *websocket, struct str text)
 		.opcode = WSLAY_TEXT_FRAME, .msg = (const uint8_t *)text.ptr, .msg_length = text.len};
 
 	/* Refused only after a close, when nobody listens any more. */
-	if (wslay_event_queue_msg(websocket->context, &message) == 0)
+	if (wslay_event_queue_msg(websocket->context, &message) == 0 && !websocket->reading)
 		wslay_event_send(websocket->context);
 }
 
 void websocket_close(struct websocket *websocket, uint16_t code, struct str reason)
 {
-	if (wslay_event_queue_close(websocket->context, code, (const uint8_t *)reason.ptr, reason.len) == 0)
+	if (wslay_event_queue_close(websocket->context, code, (const uint8_t *)reason.ptr, reason.len) == 0 &&
+	    !websocket->reading)
 		wslay_event_send(websocket->context);
 }
 

@@ -2,10 +2,8 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 #include "wire/base64.h"
+#include "wire/json_scan.h"
 #include "wire/timestamp.h"
 #include "wire/utf8.h"
 
@@ -140,28 +138,6 @@ static void *room(struct decoder *decoder, size_t count, size_t size)
 	return arena_alloc(decoder->arena, count, size, 8);
 }
 
-/* Steps over bytes that stand for themselves; ends at a quote, a backslash, a control character, a byte of a
- * longer character, or the end. */
-static inline const char *skip_plain(const char *at, const char *end)
-{
-#ifdef __SSE2__
-	for (; end - at >= 16; at += 16) {
-		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
-		__m128i stop = _mm_or_si128(
-			_mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
-				     _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'))),
-			_mm_cmplt_epi8(block, _mm_set1_epi8(0x20))); /* signed: and 0x80 and up */
-		int mask = _mm_movemask_epi8(stop);
-
-		if (mask)
-			return at + __builtin_ctz((unsigned)mask);
-	}
-#endif
-	while (at < end && *at != '"' && *at != '\\' && (signed char)*at >= 0x20)
-		at++;
-	return at;
-}
-
 static int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -288,7 +264,7 @@ static bool scan_string(struct decoder *decoder, const char *from, bool *ret_esc
 					    (size_t)(decoder->at - decoder->start));
 			decoder->at += length;
 		}
-		decoder->at = skip_plain(decoder->at, decoder->end);
+		decoder->at = json_skip_plain(decoder->at, decoder->end);
 	}
 	return stands(decoder, '"') || unexpected(decoder);
 }
@@ -300,7 +276,7 @@ static bool read_string(struct decoder *decoder, struct str *ret_text)
 	struct str raw;
 	bool escaped = false;
 
-	decoder->at = skip_plain(from, decoder->end);
+	decoder->at = json_skip_plain(from, decoder->end);
 	if (!stands(decoder, '"') && !scan_string(decoder, from, &escaped))
 		return false;
 	raw = (struct str){from, (size_t)(decoder->at - from)};
@@ -496,16 +472,25 @@ static bool read_blob(struct decoder *decoder, struct str *blob)
 	return base64_decode(text, decoder->arena, blob) || cannot_convert(decoder, "STRING_VALUE", "bytes");
 }
 
+/* Names differ in length or in the last letter, mostly. */
+static inline bool is_name(const struct member *member, struct str key)
+{
+	return key.len && member->name.len == key.len && member->name.ptr[key.len - 1] == key.ptr[key.len - 1] &&
+	       memcmp(member->name.ptr, key.ptr, key.len) == 0;
+}
+
 /* Senders keep the order of the model, or nearly: `*hint` is where the last key left off. */
 static const struct member *find_member(const struct shape *shape, struct str key, uint32_t *hint)
 {
-	for (uint32_t i = *hint; i < shape->member_count; i++)
-		if (str_equal(shape->members[i].name, key)) {
+	uint32_t from = *hint;
+
+	for (uint32_t i = from; i < shape->member_count; i++)
+		if (is_name(&shape->members[i], key)) {
 			*hint = i + 1;
 			return &shape->members[i];
 		}
-	for (uint32_t i = 0; i < *hint; i++)
-		if (str_equal(shape->members[i].name, key)) {
+	for (uint32_t i = 0; i < from; i++)
+		if (is_name(&shape->members[i], key)) {
 			*hint = i + 1;
 			return &shape->members[i];
 		}
@@ -865,8 +850,9 @@ static bool skip_value(struct decoder *decoder)
 
 static struct decoder decoder_of(struct str text, struct arena *arena, struct json_fault *fault)
 {
+	const char *start = str_has(text) ? text.ptr : "";
 	struct decoder decoder = {
-		.at = text.ptr, .end = text.ptr + text.len, .start = text.ptr, .arena = arena, .fault = fault};
+		.at = start, .end = start + text.len, .start = start, .arena = arena, .fault = fault};
 
 	fault->error.code = ERROR_NONE;
 	fault->unknown_word = false;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "wire/base64.h"
+#include "wire/json_scan.h"
 #include "wire/timestamp.h"
 #include "wire/utf8.h"
 
@@ -64,22 +65,29 @@ static size_t encode_odd(const char *at, size_t len, struct buffer *out)
 
 void json_encode_text(struct str text, struct buffer *out)
 {
-	size_t from = 0, at = 0;
+	const char *at = str_has(text) ? text.ptr : "", *end = at + text.len;
 
 	buffer_reserve(out, text.len + 2);
 	put(out, '"');
 	for (;;) {
-		while (at < text.len && !escapes[(unsigned char)text.ptr[at]])
-			at++;
-		if (at > from)
-			put_bytes(out, text.ptr + from, at - from);
-		if (at == text.len)
+		const char *plain = at;
+
+		at = json_skip_plain(at, end);
+		if (at > plain)
+			put_bytes(out, plain, (size_t)(at - plain));
+		if (at == end)
 			break;
-		buffer_reserve(out, 6 + (text.len - at) + 1);
-		at += encode_odd(text.ptr + at, text.len - at, out);
-		from = at;
+		buffer_reserve(out, 6 + (size_t)(end - at) + 1);
+		at += encode_odd(at, (size_t)(end - at), out);
 	}
 	put(out, '"');
+}
+
+static inline void add_char(struct buffer *out, char c)
+{
+	if (out->len == out->capacity)
+		buffer_reserve(out, 1);
+	put(out, c);
 }
 
 static void encode_unsigned(uint64_t value, struct buffer *out)
@@ -158,39 +166,39 @@ static void encode_timestamp(usec time, bool iso8601, struct buffer *out)
 
 static void encode_blob(struct str bytes, struct buffer *out)
 {
-	buffer_add_char(out, '"');
+	add_char(out, '"');
 	base64_encode(bytes, out);
-	buffer_add_char(out, '"');
+	add_char(out, '"');
 }
 
 static void encode_list(const struct shape *shape, const struct any_list *list, struct buffer *out)
 {
 	size_t stride = shape_stride(shape);
 
-	buffer_add_char(out, '[');
+	add_char(out, '[');
 	for (size_t i = 0; i < list->count; i++) {
 		if (i)
-			buffer_add_char(out, ',');
+			add_char(out, ',');
 		encode_value(shape->element, (const char *)list->items + i * stride, out);
 	}
-	buffer_add_char(out, ']');
+	add_char(out, ']');
 }
 
 static void encode_map(const struct shape *shape, const struct any_list *map, struct buffer *out)
 {
 	size_t stride = shape_stride(shape);
 
-	buffer_add_char(out, '{');
+	add_char(out, '{');
 	for (size_t i = 0; i < map->count; i++) {
 		const char *entry = (const char *)map->items + i * stride;
 
 		if (i)
-			buffer_add_char(out, ',');
+			add_char(out, ',');
 		json_encode_text(*(const struct str *)(const void *)entry, out);
-		buffer_add_char(out, ':');
+		add_char(out, ':');
 		encode_value(shape->element, entry + shape->value_offset, out);
 	}
-	buffer_add_char(out, '}');
+	add_char(out, '}');
 }
 
 static void encode_name(struct str name, bool first, struct buffer *out)
@@ -220,11 +228,21 @@ static void encode_present(const struct member *member, const void *slot, struct
 	}
 }
 
+static bool has_nulls(const struct shape *shape, const void *structure)
+{
+	const unsigned char *nulls = (const unsigned char *)structure + shape->nulls_offset;
+	unsigned any = 0;
+
+	for (uint32_t i = 0; i < (shape->member_count + 7) / 8; i++)
+		any |= nulls[i];
+	return any != 0;
+}
+
 static void encode_structure(const struct shape *shape, const void *structure, struct buffer *out)
 {
-	bool first = true;
+	bool first = true, nulls = has_nulls(shape, structure);
 
-	buffer_add_char(out, '{');
+	add_char(out, '{');
 	for (uint32_t i = 0; i < shape->member_count; i++) {
 		const struct member *member = &shape->members[i];
 		const void *slot = member_at(member, structure);
@@ -233,13 +251,13 @@ static void encode_structure(const struct shape *shape, const void *structure, s
 			encode_name(member->name, first, out);
 			encode_present(member, slot, out);
 			first = false;
-		} else if (shape_is_null(shape, structure, i)) {
+		} else if (nulls && shape_is_null(shape, structure, i)) {
 			encode_name(member->name, first, out);
 			buffer_add(out, S("null"));
 			first = false;
 		}
 	}
-	buffer_add_char(out, '}');
+	add_char(out, '}');
 }
 
 /* Structures lie inline here. An absent scalar can only be the fault of who made the list: null. */

@@ -122,18 +122,23 @@ static int64_t civil_seconds(const struct civil *civil)
 	       civil->minute * 60 + civil->second;
 }
 
+/* What follows a date: nothing, or the whole of a time. */
+static bool take_time(struct str text, struct civil *civil, usec *ret_fraction, int64_t *ret_zone)
+{
+	if (text.len == 0)
+		return true;
+	return (take_char(&text, 'T') || take_char(&text, 't') || take_char(&text, ' ')) &&
+	       take_clock(&text, true, civil) && take_fraction(&text, ret_fraction) &&
+	       take_zone(&text, ret_zone) && text.len == 0;
+}
+
 bool timestamp_parse(struct str text, usec *ret_time)
 {
 	struct civil civil = {0};
 	int64_t zone = 0;
 	usec fraction = 0;
 
-	if (!take_date(&text, true, &civil))
-		return false;
-	if (text.len && !take_char(&text, 'T') && !take_char(&text, 't') && !take_char(&text, ' '))
-		return false;
-	else if (text.len && (!take_clock(&text, true, &civil) || !take_fraction(&text, &fraction) ||
-			      !take_zone(&text, &zone) || text.len))
+	if (!take_date(&text, true, &civil) || !take_time(text, &civil, &fraction, &zone))
 		return false;
 	*ret_time = (civil_seconds(&civil) - zone) * USEC_PER_SEC + fraction;
 	return true;

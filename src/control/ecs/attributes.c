@@ -1,3 +1,4 @@
+#include "api/ecs_handlers.h"
 #include "control/call.h"
 #include "control/ecs/instances.h"
 #include "control/paging.h"

@@ -1,3 +1,4 @@
+#include "api/ecs_handlers.h"
 #include <assert.h>
 #include "control/call.h"
 #include "control/ecs/clusters.h"
@@ -18,8 +19,8 @@ static struct cluster_entry *cluster_at(const struct sorted_node *node)
 
 static bool is_registered(const struct instance_entry *instance)
 {
-	return instance->record->status == ECS_CONTAINER_INSTANCE_STATUS_ACTIVE ||
-	       instance->record->status == ECS_CONTAINER_INSTANCE_STATUS_DRAINING;
+	return instance->record->status == INSTANCE_STATUS_ACTIVE ||
+	       instance->record->status == INSTANCE_STATUS_DRAINING;
 }
 
 static int32_t count_instances(const struct cluster_entry *cluster)

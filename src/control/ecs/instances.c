@@ -1,3 +1,4 @@
+#include "api/ecs_handlers.h"
 #include <assert.h>
 #include "control/call.h"
 #include "control/ecs/instances.h"
@@ -8,7 +9,7 @@
 #include "wire/cluster_query.h"
 #include "wire/json.h"
 
-enum { DESCRIBE_LIMIT = 100, STATE_UPDATE_LIMIT = 10, INACTIVE_SECONDS = 3600 };
+enum { DESCRIBE_LIMIT = 100, STATE_UPDATE_LIMIT = 10 };
 
 /* ---- describing */
 static void put_integer(struct ecs_resource *resource, struct str name, int64_t value)
@@ -351,7 +352,7 @@ bool ecs_deregister_container_instance(struct call *call, const struct ecs_dereg
 			 S("Container instance deregistration forced by user."));
 	session_end(call->plane, instance);
 	wake_clear(call->plane, &instance->wake);
-	wake_set(call->plane, &instance->wake, plane_now(call->plane) + INACTIVE_SECONDS * USEC_PER_SEC);
+	wake_set(call->plane, &instance->wake, plane_now(call->plane) + INSTANCE_INACTIVE_USEC);
 	out->container_instance = described(call, instance);
 	return true;
 }

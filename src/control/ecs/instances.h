@@ -4,6 +4,8 @@
 
 struct call;
 
+#define INSTANCE_INACTIVE_USEC (3600 * USEC_PER_SEC)     /* how long a deregistered one is still described */
+
 /* `include`: bits 1 << enum ecs_container_instance_field. */
 void describe_instance(struct plane *plane, const struct instance_entry *instance, unsigned include,
 		       struct ecs_container_instance *ret_instance);

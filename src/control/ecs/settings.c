@@ -1,9 +1,10 @@
+#include "api/ecs_handlers.h"
 #include "control/ecs/settings.h"
 #include <assert.h>
 #include "control/ecs/state.h"
 #include "control/paging.h"
 
-enum { SETTINGS_PAGE = 10 };
+enum { SETTINGS_PAGE = 10, PRINCIPAL_LIMIT = 512 + 64 };        /* IAM: a path and a name */
 
 /* In the order of the names, as effective settings are listed. `values` is what may be put. */
 static const struct setting_row {
@@ -95,6 +96,21 @@ static bool check_name(struct call *call, enum ecs_setting_name name, const stru
 	return *ret_row || fail(&call->error, ERROR_INVALID_PARAMETER, "Setting name can not be null.");
 }
 
+/* "root", "user/PATH/NAME" or "role/PATH/NAME". */
+static bool is_principal(struct str who)
+{
+	if (!str_equal(who, S("root")) && !str_starts(who, S("user/")) && !str_starts(who, S("role/")))
+		return false;
+	for (size_t i = 0; i < who.len; i++) {
+		char c = who.ptr[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      (c && strchr("_+=,.@/-", c))))
+			return false;
+	}
+	return who.len > 0 && who.len <= PRINCIPAL_LIMIT && who.ptr[who.len - 1] != '/';
+}
+
 /* Absent: the caller. Only the root user may name somebody else, of the same account. */
 static bool check_principal(struct call *call, struct str asked, struct str *ret_principal)
 {
@@ -105,8 +121,7 @@ static bool check_principal(struct call *call, struct str asked, struct str *ret
 		*ret_principal = call->caller->arn;
 		return true;
 	}
-	if (!str_starts(asked, head) ||
-	    !(str_equal(who, S("root")) || str_starts(who, S("user/")) || str_starts(who, S("role/"))))
+	if (!str_starts(asked, head) || !is_principal(who))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid principal arn: %.*s", STR(asked));
 	if (call->caller->kind != CALLER_ROOT)
 		return fail(&call->error, ERROR_ACCESS_DENIED,

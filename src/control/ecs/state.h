@@ -87,6 +87,7 @@ struct task_entry {
 	struct instance_entry *instance;                 /* while it is booked there */
 	struct service_entry *service;                   /* while it is live */
 	struct link on_instance, of_service, in_stopped;
+	bool to_send;                                    /* its agent hears of it at the end of the step */
 	struct wake wake;                                /* protection ends, health settles, history ends */
 };
 

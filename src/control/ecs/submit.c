@@ -1,5 +1,6 @@
 /* What agents report (agent-protocol 5): the only way a task's observed state moves. Repeats are answered as
  * successes and change nothing; what comes after STOPPED is ignored. */
+#include "api/ecs_handlers.h"
 #include "control/call.h"
 #include "control/ecs/services.h"
 #include "control/ecs/tasks.h"

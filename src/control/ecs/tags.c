@@ -1,4 +1,5 @@
 /* Tags of everything that can be tagged (ecs-behaviour 2.4, 13.4). */
+#include "api/ecs_handlers.h"
 #include <assert.h>
 #include "control/call.h"
 #include "control/ecs/state.h"

@@ -13,7 +13,7 @@ static int64_t units(struct str text)
 	return value;
 }
 
-static const struct ecs_container_override *override_of(const struct ecs_task_override *overrides, struct str name)
+const struct ecs_container_override *find_override(const struct ecs_task_override *overrides, struct str name)
 {
 	for (size_t i = 0; overrides && i < overrides->container_overrides.count; i++)
 		if (str_equal(overrides->container_overrides.items[i].name, name))
@@ -79,7 +79,7 @@ struct task_needs task_needs(struct plane *plane, const struct definition_entry 
 	sum_memory = needs.memory == 0;
 	for (size_t i = 0; i < definition->container_definitions.count; i++) {
 		const struct ecs_container_definition *container = &definition->container_definitions.items[i];
-		const struct ecs_container_override *override = override_of(overrides, container->name);
+		const struct ecs_container_override *override = find_override(overrides, container->name);
 
 		needs.cpu += sum_cpu ? container_cpu(container, override) : 0;
 		needs.memory += sum_memory ? container_memory(container, override) : 0;
@@ -269,7 +269,7 @@ static void describe_container(struct plane *plane, const struct task_entry *ent
 			       struct ecs_container *to)
 {
 	const struct ecs_container_definition *definition = definition_of(entry, from->name);
-	const struct ecs_container_override *override = override_of(entry->record->overrides, from->name);
+	const struct ecs_container_override *override = find_override(entry->record->overrides, from->name);
 	struct arena *arena = plane_arena(plane);
 	struct maybe_integer none = {0};
 
@@ -309,7 +309,7 @@ static struct ecs_task_override *describe_overrides(struct plane *plane, const s
 	if (task->overrides)
 		*all = *task->overrides;
 	for (size_t i = 0; i < task->containers.count; i++) {
-		const struct ecs_container_override *override = override_of(task->overrides, task->containers.items[i].name);
+		const struct ecs_container_override *override = find_override(task->overrides, task->containers.items[i].name);
 
 		if (override)
 			items[i] = *override;

@@ -18,6 +18,9 @@ struct task_plan {
 	struct ecs_tags tags;
 };
 
+/* The overrides of one container, or NULL; `overrides` may be NULL. */
+const struct ecs_container_override *find_override(const struct ecs_task_override *overrides, struct str name);
+
 /* Books it on plan->instance as PENDING and has the payload sent at the end of the step. */
 struct task_entry *task_create(struct plane *plane, const struct task_plan *plan);
 

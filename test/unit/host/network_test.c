@@ -3,6 +3,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
 #include <nftables/libnftables.h>
 #include <poll.h>
 #include <pthread.h>
@@ -18,6 +21,7 @@
 #include "os/fd.h"
 #include "os/netlink.h"
 #include "os/netns.h"
+#include "os/nft.h"
 #include "test.h"
 
 /* In the child, where cmocka's asserts would go on with the other tests. */
@@ -80,7 +84,6 @@ static struct str path_of(struct world *world, const char *name)
 /* A wire between the host and another machine. */
 static void make_other(struct world *world)
 {
-	struct error *err = &world->error;
 	auto_netlink here = {0}, there = {0};
 	struct netlink_ipv4 address = {.address = 0x0a630001, .prefix = 24};
 
@@ -92,11 +95,11 @@ static void make_other(struct world *world)
 	address.address++;
 	CHECK_OK(netlink_link_up(&there, S("eth0"), err) &&
 		 netlink_link_index(&there, S("eth0"), &address.link, err) && netlink_ipv4_add(&there, &address, err));
+	CHECK_OK(netlink_link_settle(&there, S("eth0"), err) && netlink_link_settle(&here, S("wire"), err));
 }
 
 static void make_world(struct world *world)
 {
-	struct error *err = &world->error;
 	auto_netlink netlink = {0};
 	struct network_options chosen;
 
@@ -113,7 +116,6 @@ static void make_world(struct world *world)
 
 static size_t links(struct world *world, struct str prefix)
 {
-	struct error *err = &world->error;
 	auto_netlink netlink = {0};
 	size_t count;
 
@@ -311,6 +313,9 @@ static void reach_each_way(struct world *world)
 	CHECK(str_equal(from, S(HOST_ADDRESS)));         /* masqueraded */
 	direct = serve(client.netns, SOCK_STREAM, "0.0.0.0", 80);
 	CHECK(!tcp_reaches(direct, world->other, HOST_ADDRESS, 80, NULL));
+	fd_close(&server);
+	fd_close(&second);
+	fd_close(&direct);
 	detach(world, &web);
 	detach(world, &client);
 	CHECK(!str_contains(ruleset(world), S("8080")));
@@ -333,17 +338,55 @@ static void reach_udp(struct world *world)
 	detach(world, &client);
 }
 
-/* What localhost routing on the bridge must not open, nor forwarding. */
+/* A container that may send raw frames writes 127.0.0.1:7001 as the target. */
+static void send_to_localhost(int netns)
+{
+	uint8_t frame[] = {
+		0x0a, 0x57, 172, 31, 224, 1, 0x0a, 0x57, 172, 31, 224, 2, 8, 0,
+		0x45, 0, 0, 30, 0, 1, 0, 0, 64, 17, 0, 0, 172, 31, 224, 2, 127, 0, 0, 1,
+		0, 9, 7001 >> 8, 7001 & 255, 0, 10, 0, 0, 'h', 'i',
+	};
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_halen = 6};
+	uint32_t sum = 0;
+	struct error err;
+	int back, fd;
+
+	for (int i = 14; i < 34; i += 2)
+		sum += (uint32_t)(frame[i] << 8 | frame[i + 1]);
+	sum = (sum & 0xffff) + (sum >> 16);
+	frame[24] = (uint8_t)(~sum >> 8);
+	frame[25] = (uint8_t)~sum;
+	CHECK(netns_enter(netns, &back, &err));
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	to.sll_ifindex = (int)if_nametoindex("eth0");
+	CHECK(sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to)) == sizeof(frame));
+	close(fd);
+	netns_leave(back);
+}
+
+static void guard_localhost(struct world *world)
+{
+	struct container web = {.name = "web"};
+	auto_fd local = serve(world->host, SOCK_DGRAM, "127.0.0.1", 7001);
+
+	CHECK(attach(world, &web) && str_equal(web.address, S("172.31.224.2")));
+	send_to_localhost(web.netns);
+	CHECK(!becomes(local, POLLIN));
+	CHECK_OK(nft_run("flush chain ip wherry guard", err));
+	send_to_localhost(web.netns);
+	CHECK(becomes(local, POLLIN));                   /* so it was the guard that kept it away */
+	detach(world, &web);
+}
+
+/* What forwarding and the bridge must not open. */
 static void stay_closed(struct world *world)
 {
 	struct container web = {.name = "web"};
-	struct error *err = &world->error;
 	auto_fd local = serve(world->host, SOCK_STREAM, "127.0.0.1", 7000), server = -1;
 	auto_netlink netlink = {0};
 
 	CHECK(attach(world, &web));
 	server = serve(web.netns, SOCK_STREAM, "0.0.0.0", 80);
-	CHECK_OK(netlink_open_in(&netlink, web.netns, err) && netlink_link_delete(&netlink, S("none"), err));
 	CHECK_OK(netlink_open_in(&netlink, world->other, err) && netlink_ipv4_gateway(&netlink, 0x0a630001, err));
 	CHECK(tcp_reaches(server, world->host, arena_cstr(&world->arena, web.address), 80, NULL));
 	CHECK(!tcp_reaches(server, world->other, arena_cstr(&world->arena, web.address), 80, NULL));
@@ -360,6 +403,7 @@ static void refuse_conflicts(struct world *world)
 	int on = 1;
 
 	second.name = "second";
+	CHECK(server >= 0);
 	CHECK(attach(world, &first));
 	CHECK(!attach(world, &second));
 	CHECK(!strcmp(world->error.text, "Bind for 0.0.0.0:8080 failed: port is already allocated"));
@@ -387,6 +431,7 @@ static void share_with_a_process(struct world *world)
 {
 	struct container here = {.name = "here", .ports = {{.container_port = 80, .host_port = 8080}}, .port_count = 1};
 	struct container there = {.name = "there", .ports = {{.container_port = 80}}, .port_count = 1};
+	struct container third = here;
 	struct network *mine = world->network;
 	struct network_options chosen = options(world);
 
@@ -394,10 +439,8 @@ static void share_with_a_process(struct world *world)
 	CHECK_OK(network_new(&chosen, &world->network, err));
 	CHECK(attach(world, &there));
 	CHECK(!str_equal(here.address, there.address));
-	there.ports[0].host_port = 8080;
-	there.name = "third";
-	CHECK(!attach(world, &there));
-	there.name = "there";
+	third.name = "third";
+	CHECK(!attach(world, &third));
 	detach(world, &there);
 	detach(world, &here);                            /* what the other made, as after a restart */
 	network_free(world->network);
@@ -422,6 +465,19 @@ static void mend(struct world *world)
 	CHECK(!str_contains(ruleset(world), S("8080")));
 }
 
+/* The namespace lingers, as one does whose last connections are still closing; its address is given away. */
+static void take_over(struct world *world, struct container *container)
+{
+	auto_fd lingers = socket_in(container->netns, SOCK_STREAM), server = -1;
+	struct str address = container->address;
+
+	CHECK(lingers >= 0);
+	detach(world, container);
+	CHECK(attach(world, container) && str_equal(container->address, address));
+	server = serve(container->netns, SOCK_STREAM, "0.0.0.0", 80);
+	CHECK(tcp_reaches(server, world->host, arena_cstr(&world->arena, address), 80, NULL));
+}
+
 static void run_out(struct world *world)
 {
 	struct network_options narrow = options(world);
@@ -440,6 +496,7 @@ static void run_out(struct world *world)
 		CHECK(attach(world, &items[i]));
 	CHECK(!attach(world, &items[5]));
 	CHECK(!strcmp(world->error.text, "no address is free: all 5 of the bridge are in use"));
+	take_over(world, &items[4]);
 	detach(world, &items[4]);
 	CHECK(!attach(world, &all));
 	CHECK(!strcmp(world->error.text, "Bind for 0.0.0.0:0 failed: all ports are allocated"));
@@ -459,7 +516,6 @@ static void run_out(struct world *world)
 
 static void none_and_nothing(struct world *world)
 {
-	struct error *err = &world->error;
 	struct str path = path_of(world, "alone");
 	struct container ghost = {.name = "ghost", .netns_path = path_of(world, "ghost"), .netns = -1};
 	auto_fd netns = -1, server = -1;
@@ -561,6 +617,7 @@ static void die_half_way(struct world *world)
 
 TEST(a_published_tcp_port_is_reached_from_everywhere) { run(reach_each_way); }
 TEST(a_published_udp_port_is_reached_from_everywhere) { run(reach_udp); }
+TEST(localhost_routing_does_not_open_the_hosts_localhost) { run(guard_localhost); }
 TEST(what_is_not_published_stays_closed) { run(stay_closed); }
 TEST(a_host_port_in_use_is_refused_in_dockers_words) { run(refuse_conflicts); }
 TEST(two_processes_share_the_bookings) { run(share_with_a_process); }

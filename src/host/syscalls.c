@@ -1,4 +1,4 @@
-#include "host/seccomp.h"
+#include "host/syscalls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -105,32 +105,32 @@ struct filter {
 	struct buffer base64;
 };
 
-struct seccomp {
+struct syscalls {
 	pthread_mutex_t lock;
 	LIST_OF(struct filter *) filters;
 };
 
-struct seccomp *seccomp_new(void)
+struct syscalls *syscalls_new(void)
 {
-	struct seccomp *seccomp = calloc(1, sizeof(*seccomp));
+	struct syscalls *syscalls = calloc(1, sizeof(*syscalls));
 
-	if (!seccomp)
+	if (!syscalls)
 		abort();
-	pthread_mutex_init(&seccomp->lock, NULL);
-	return seccomp;
+	pthread_mutex_init(&syscalls->lock, NULL);
+	return syscalls;
 }
 
-void seccomp_free(struct seccomp *seccomp)
+void syscalls_free(struct syscalls *syscalls)
 {
-	if (!seccomp)
+	if (!syscalls)
 		return;
-	for (size_t i = 0; i < seccomp->filters.count; i++) {
-		buffer_fini(&seccomp->filters.items[i]->base64);
-		free(seccomp->filters.items[i]);
+	for (size_t i = 0; i < syscalls->filters.count; i++) {
+		buffer_fini(&syscalls->filters.items[i]->base64);
+		free(syscalls->filters.items[i]);
 	}
-	list_fini(&seccomp->filters);
-	pthread_mutex_destroy(&seccomp->lock);
-	free(seccomp);
+	list_fini(&syscalls->filters);
+	pthread_mutex_destroy(&syscalls->lock);
+	free(syscalls);
 }
 
 static bool has(uint64_t capabilities, int capability)
@@ -273,30 +273,30 @@ static struct filter *filter_new(uint64_t key, struct error *err)
 	return NULL;
 }
 
-static struct filter *find_or_compile(struct seccomp *seccomp, uint64_t key, struct error *err)
+static struct filter *find_or_compile(struct syscalls *syscalls, uint64_t key, struct error *err)
 {
 	struct filter *filter;
 
-	for (size_t i = 0; i < seccomp->filters.count; i++)
-		if (seccomp->filters.items[i]->key == key)
-			return seccomp->filters.items[i];
-	if (seccomp->filters.count == FILTERS_LIMIT) {
+	for (size_t i = 0; i < syscalls->filters.count; i++)
+		if (syscalls->filters.items[i]->key == key)
+			return syscalls->filters.items[i];
+	if (syscalls->filters.count == FILTERS_LIMIT) {
 		fail(err, ERROR_REFUSED, "more than %d sets of capabilities are in use", FILTERS_LIMIT);
 		return NULL;
 	}
 	filter = filter_new(key, err);
 	if (filter)
-		list_add(&seccomp->filters, filter);
+		list_add(&syscalls->filters, filter);
 	return filter;
 }
 
-bool seccomp_filter(struct seccomp *seccomp, uint64_t capabilities, struct str *ret_base64, struct error *err)
+bool syscalls_filter(struct syscalls *syscalls, uint64_t capabilities, struct str *ret_base64, struct error *err)
 {
 	struct filter *filter;
 
-	pthread_mutex_lock(&seccomp->lock);
-	filter = find_or_compile(seccomp, key_of(capabilities), err);
-	pthread_mutex_unlock(&seccomp->lock);
+	pthread_mutex_lock(&syscalls->lock);
+	filter = find_or_compile(syscalls, key_of(capabilities), err);
+	pthread_mutex_unlock(&syscalls->lock);
 	if (!filter)
 		return false;
 	*ret_base64 = buffer_str(&filter->base64);
@@ -321,7 +321,7 @@ static bool list_call(const char *name, void *arg)
 	return true;
 }
 
-struct oci_seccomp *seccomp_profile(uint64_t capabilities, struct arena *arena)
+struct oci_seccomp *syscalls_profile(uint64_t capabilities, struct arena *arena)
 {
 	struct oci_seccomp *profile = arena_new(arena, struct oci_seccomp);
 	struct oci_syscall *rows = arena_array(arena, struct oci_syscall, 2);

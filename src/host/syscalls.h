@@ -1,4 +1,4 @@
-/* seccomp.h - the system calls that a container may make unless it is privileged.
+/* syscalls.h - the system calls that a container may make unless it is privileged.
  *
  * Everything that libseccomp knows is allowed, but for what docker's default profile keeps from containers
  * (EPERM; some only without a capability). What libseccomp does not know is ENOSYS, so that programs
@@ -9,12 +9,12 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-struct seccomp;
+struct syscalls;
 
-struct seccomp *seccomp_new(void);
-void seccomp_free(struct seccomp *seccomp);              /* and the filters it gave */
+struct syscalls *syscalls_new(void);
+void syscalls_free(struct syscalls *syscalls);              /* and the filters it gave */
 
-/* BPF in base64, for the annotation run.oci.seccomp_bpf_data; lives as long as `seccomp`. Thread-safe. */
-bool seccomp_filter(struct seccomp *seccomp, uint64_t capabilities, struct str *ret_base64, struct error *err);
+/* BPF in base64, for the annotation run.oci.seccomp_bpf_data; lives as long as `syscalls`. Thread-safe. */
+bool syscalls_filter(struct syscalls *syscalls, uint64_t capabilities, struct str *ret_base64, struct error *err);
 /* The same for runtimes that do not know the annotation; calls are told apart by name only. */
-struct oci_seccomp *seccomp_profile(uint64_t capabilities, struct arena *arena);
+struct oci_seccomp *syscalls_profile(uint64_t capabilities, struct arena *arena);

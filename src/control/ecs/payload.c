@@ -1,0 +1,389 @@
+#include "control/ecs/payload.h"
+#include "api/docker.h"
+#include "base/buffer.h"
+#include "control/ecs/tasks.h"
+#include "wire/json.h"
+
+static struct acs_strings strings(const struct ecs_string_list *list)
+{
+	return (struct acs_strings){list->items, list->count};
+}
+
+static struct docker_strings docker_strings(const struct ecs_string_list *list)
+{
+	return (struct docker_strings){list->items, list->count};
+}
+
+static struct str encode(struct plane *plane, const struct shape *shape, const void *value)
+{
+	auto_buffer text = {0};
+
+	json_encode(shape, value, &text);
+	return arena_copy(plane_arena(plane), buffer_str(&text));
+}
+
+/* ---- environment: the definition's, overrides merged by name, and what the server adds (agent-protocol 3.4) */
+static void set_variable(struct acs_string_map *map, struct str name, struct str value)
+{
+	for (size_t i = 0; i < map->count; i++)
+		if (str_equal(map->items[i].key, name)) {
+			map->items[i].value = value;
+			return;
+		}
+	map->items[map->count++] = (struct acs_string_map_entry){name, value};
+}
+
+static struct acs_string_map environment(struct plane *plane, const struct task *task,
+					 const struct ecs_container_definition *container,
+					 const struct ecs_container_override *override)
+{
+	size_t count = container->environment.count + (override ? override->environment.count : 0) + 1;
+	struct acs_string_map map = {arena_array(plane_arena(plane), struct acs_string_map_entry, count), 0};
+	bool external = task->launch_type == ECS_LAUNCH_TYPE_EXTERNAL;
+
+	set_variable(&map, S("AWS_EXECUTION_ENV"), external ? S("AWS_ECS_EXTERNAL") : S("AWS_ECS_EC2"));
+	for (size_t i = 0; i < container->environment.count; i++)
+		set_variable(&map, container->environment.items[i].name, container->environment.items[i].value);
+	for (size_t i = 0; override && i < override->environment.count; i++)
+		set_variable(&map, override->environment.items[i].name, override->environment.items[i].value);
+	return map;
+}
+
+/* ---- dockerConfig */
+static struct docker_healthcheck *healthcheck(struct plane *plane, const struct ecs_health_check *from)
+{
+	struct docker_healthcheck *to = arena_new(plane_arena(plane), struct docker_healthcheck);
+	const int64_t second = 1000000000;
+
+	to->test = docker_strings(&from->command);
+	to->interval = (struct maybe_long){from->interval.value * second, from->interval.has};
+	to->timeout = (struct maybe_long){from->timeout.value * second, from->timeout.has};
+	to->start_period = (struct maybe_long){from->start_period.value * second, from->start_period.has};
+	to->retries = from->retries;
+	return to;
+}
+
+static struct str docker_config(struct plane *plane, const struct ecs_container_definition *container)
+{
+	struct docker_config config = {
+		.user = container->user, .working_dir = container->working_directory, .hostname = container->hostname,
+		.tty = container->pseudo_terminal, .open_stdin = container->interactive,
+	};
+
+	config.labels.items = arena_array(plane_arena(plane), struct docker_string_map_entry, container->docker_labels.count);
+	for (size_t i = 0; i < container->docker_labels.count; i++)
+		config.labels.items[config.labels.count++] = (struct docker_string_map_entry){
+			container->docker_labels.items[i].key, container->docker_labels.items[i].value};
+	if (container->health_check)
+		config.healthcheck = healthcheck(plane, container->health_check);
+	return encode(plane, &shape_docker_config, &config);
+}
+
+static void add_ulimits(struct plane *plane, const struct ecs_ulimit_list *from, struct docker_ulimits *to)
+{
+	if (!from->count)
+		return;
+	to->items = arena_array(plane_arena(plane), struct docker_ulimit, from->count);
+	to->count = from->count;
+	for (size_t i = 0; i < from->count; i++)
+		to->items[i] = (struct docker_ulimit){
+			.name = shape_word_text(&shape_ecs_ulimit_name, (int32_t)from->items[i].name),
+			.soft = {from->items[i].soft_limit.value, true}, .hard = {from->items[i].hard_limit.value, true}};
+}
+
+static struct str device_permissions(struct plane *plane, const struct ecs_device_cgroup_permissions *permissions)
+{
+	char text[4];
+	size_t length = 0;
+
+	for (size_t i = 0; i < permissions->count && length < 3; i++)
+		text[length++] = "?rwm"[permissions->items[i]];
+	return arena_copy(plane_arena(plane), length ? (struct str){text, length} : S("rwm"));
+}
+
+static void add_linux(struct plane *plane, const struct ecs_linux_parameters *from, int64_t memory_mib,
+		      struct docker_host_config *to)
+{
+	struct arena *arena = plane_arena(plane);
+
+	if (from->capabilities) {
+		to->cap_add = docker_strings(&from->capabilities->add);
+		to->cap_drop = docker_strings(&from->capabilities->drop);
+	}
+	to->init = from->init_process_enabled;
+	if (from->shared_memory_size.has)
+		to->shm_size = (struct maybe_long){(int64_t)from->shared_memory_size.value << 20, true};
+	if (from->max_swap.has)
+		to->memory_swap = (struct maybe_long){(memory_mib + from->max_swap.value) << 20, true};
+	if (from->swappiness.has)
+		to->memory_swappiness = (struct maybe_long){from->swappiness.value, true};
+	to->devices.items = arena_array(arena, struct docker_device, from->devices.count);
+	for (size_t i = 0; i < from->devices.count; i++) {
+		const struct ecs_device *device = &from->devices.items[i];
+
+		to->devices.items[to->devices.count++] = (struct docker_device){
+			.path_on_host = device->host_path,
+			.path_in_container = str_empty(device->container_path) ? device->host_path : device->container_path,
+			.cgroup_permissions = device_permissions(plane, &device->permissions)};
+	}
+	to->tmpfs.items = arena_array(arena, struct docker_string_map_entry, from->tmpfs.count);
+	for (size_t i = 0; i < from->tmpfs.count; i++) {
+		const struct ecs_tmpfs *tmpfs = &from->tmpfs.items[i];
+		struct str options = arena_printf(arena, "size=%dm", tmpfs->size.value);
+
+		for (size_t o = 0; o < tmpfs->mount_options.count; o++)
+			options = arena_printf(arena, "%.*s,%.*s", STR(options), STR(tmpfs->mount_options.items[o]));
+		to->tmpfs.items[to->tmpfs.count++] = (struct docker_string_map_entry){tmpfs->container_path, options};
+	}
+}
+
+/* The log driver's own options, and the stream that the service names (agent-protocol 3.4). */
+static struct docker_log_config *log_config(struct plane *plane, const struct task *task,
+					    const struct ecs_container_definition *container)
+{
+	const struct ecs_log_configuration *from = container->log_configuration;
+	struct docker_log_config *to = arena_new(plane_arena(plane), struct docker_log_config);
+	struct str prefix = STR_NONE;
+
+	to->type = from ? shape_word_text(&shape_ecs_log_driver, (int32_t)from->log_driver) : S("json-file");
+	to->config.items = arena_array(plane_arena(plane), struct docker_string_map_entry, (from ? from->options.count : 0) + 1);
+	for (size_t i = 0; from && i < from->options.count; i++) {
+		if (str_equal(from->options.items[i].key, S("awslogs-stream-prefix")))
+			prefix = from->options.items[i].value;
+		to->config.items[to->config.count++] = (struct docker_string_map_entry){from->options.items[i].key,
+											 from->options.items[i].value};
+	}
+	if (from && from->log_driver == ECS_LOG_DRIVER_AWSLOGS && str_has(prefix))
+		to->config.items[to->config.count++] = (struct docker_string_map_entry){
+			S("awslogs-stream"), arena_printf(plane_arena(plane), "%.*s/%.*s/%.*s", STR(prefix),
+							  STR(container->name), STR(task->id))};
+	return to;
+}
+
+static struct str host_config(struct plane *plane, const struct task_entry *entry,
+			      const struct ecs_container_definition *container, int64_t memory_mib, int64_t reservation_mib)
+{
+	const struct ecs_task_definition *definition = entry->definition->record->definition;
+	struct arena *arena = plane_arena(plane);
+	struct docker_host_config config = {
+		.network_mode = definition->network_mode
+			? shape_word_text(&shape_ecs_network_mode, (int32_t)definition->network_mode) : S("bridge"),
+		.privileged = container->privileged, .readonly_rootfs = container->readonly_root_filesystem,
+		.dns = docker_strings(&container->dns_servers), .dns_search = docker_strings(&container->dns_search_domains),
+		.security_opt = docker_strings(&container->docker_security_options),
+		.log_config = log_config(plane, entry->record, container),
+		.pid_mode = shape_word_text(&shape_ecs_pid_mode, (int32_t)definition->pid_mode),
+		.ipc_mode = shape_word_text(&shape_ecs_ipc_mode, (int32_t)definition->ipc_mode),
+	};
+
+	if (reservation_mib)
+		config.memory_reservation = (struct maybe_long){reservation_mib << 20, true};
+	add_ulimits(plane, &container->ulimits, &config.ulimits);
+	if (container->linux_parameters)
+		add_linux(plane, container->linux_parameters, memory_mib, &config);
+	config.extra_hosts.items = arena_array(arena, struct str, container->extra_hosts.count);
+	for (size_t i = 0; i < container->extra_hosts.count; i++)
+		config.extra_hosts.items[config.extra_hosts.count++] =
+			arena_printf(arena, "%.*s:%.*s", STR(container->extra_hosts.items[i].hostname),
+				     STR(container->extra_hosts.items[i].ip_address));
+	config.sysctls.items = arena_array(arena, struct docker_string_map_entry, container->system_controls.count);
+	for (size_t i = 0; i < container->system_controls.count; i++)
+		config.sysctls.items[config.sysctls.count++] = (struct docker_string_map_entry){
+			container->system_controls.items[i].namespace, container->system_controls.items[i].value};
+	return encode(plane, &shape_docker_host_config, &config);
+}
+
+/* ---- lists of a container */
+static void put_ports(struct plane *plane, const struct ecs_container_definition *from, struct acs_container *to)
+{
+	to->port_mappings.items = arena_array(plane_arena(plane), struct acs_port_mapping, from->port_mappings.count);
+	for (size_t i = 0; i < from->port_mappings.count; i++) {
+		const struct ecs_port_mapping *port = &from->port_mappings.items[i];
+
+		to->port_mappings.items[to->port_mappings.count++] = (struct acs_port_mapping){
+			.container_port = port->container_port, .host_port = port->host_port,
+			.container_port_range = port->container_port_range,
+			.protocol = port->protocol == ECS_TRANSPORT_PROTOCOL_UDP ? S("udp") : S("tcp")};
+	}
+}
+
+static void put_mounts(struct plane *plane, const struct ecs_container_definition *from, struct acs_container *to)
+{
+	to->mount_points.items = arena_array(plane_arena(plane), struct acs_mount_point, from->mount_points.count);
+	for (size_t i = 0; i < from->mount_points.count; i++)
+		to->mount_points.items[to->mount_points.count++] = (struct acs_mount_point){
+			.source_volume = from->mount_points.items[i].source_volume,
+			.container_path = from->mount_points.items[i].container_path,
+			.read_only = from->mount_points.items[i].read_only};
+	to->volumes_from.items = arena_array(plane_arena(plane), struct acs_volume_from, from->volumes_from.count);
+	for (size_t i = 0; i < from->volumes_from.count; i++)
+		to->volumes_from.items[to->volumes_from.count++] = (struct acs_volume_from){
+			.source_container = from->volumes_from.items[i].source_container,
+			.read_only = from->volumes_from.items[i].read_only};
+}
+
+static void put_dependencies(struct plane *plane, const struct ecs_container_definition *from, struct acs_container *to)
+{
+	to->depends_on.items = arena_array(plane_arena(plane), struct acs_dependency, from->depends_on.count);
+	for (size_t i = 0; i < from->depends_on.count; i++)
+		to->depends_on.items[to->depends_on.count++] = (struct acs_dependency){
+			.container_name = from->depends_on.items[i].container_name,
+			.condition = shape_word_text(&shape_ecs_container_condition, (int32_t)from->depends_on.items[i].condition)};
+	if (from->restart_policy) {
+		to->restart_policy = arena_new(plane_arena(plane), struct acs_restart_policy);
+		*to->restart_policy = (struct acs_restart_policy){
+			.enabled = from->restart_policy->enabled,
+			.ignored_exit_codes = {from->restart_policy->ignored_exit_codes.items,
+					       from->restart_policy->ignored_exit_codes.count},
+			.restart_attempt_period = from->restart_policy->restart_attempt_period};
+	}
+}
+
+static void put_secrets(struct plane *plane, const struct task_entry *entry, const struct ecs_container_definition *from,
+			struct acs_container *to)
+{
+	to->secrets.items = arena_array(plane_arena(plane), struct acs_secret, from->secrets.count);
+	for (size_t i = 0; i < from->secrets.count; i++)
+		to->secrets.items[to->secrets.count++] = (struct acs_secret){
+			.name = from->secrets.items[i].name, .value_from = from->secrets.items[i].value_from,
+			.region = entry->realm->region, .type = S("ENVIRONMENT_VARIABLE"), .target = S("CONTAINER"),
+			.provider = str_contains(from->secrets.items[i].value_from, S(":secretsmanager:")) ? S("asm") : S("ssm")};
+	to->environment_files.items = arena_array(plane_arena(plane), struct acs_environment_file, from->environment_files.count);
+	for (size_t i = 0; i < from->environment_files.count; i++)
+		to->environment_files.items[to->environment_files.count++] =
+			(struct acs_environment_file){.value = from->environment_files.items[i].value, .type = S("s3")};
+}
+
+static struct str command_override(struct plane *plane, const struct ecs_container_override *override)
+{
+	auto_buffer text = {0};
+
+	if (!override || !override->command.items)
+		return S("{}");
+	buffer_add(&text, S("{\"command\":["));
+	for (size_t i = 0; i < override->command.count; i++) {
+		if (i)
+			buffer_add_char(&text, ',');
+		json_encode_text(override->command.items[i], &text);
+	}
+	buffer_add(&text, S("]}"));
+	return arena_copy(plane_arena(plane), buffer_str(&text));
+}
+
+static const struct task_container *state_of(const struct task *task, struct str name)
+{
+	for (size_t i = 0; i < task->containers.count; i++)
+		if (str_equal(task->containers.items[i].name, name))
+			return &task->containers.items[i];
+	return NULL;
+}
+
+static struct maybe_integer overridden(struct maybe_integer above, struct maybe_integer below)
+{
+	return above.has ? above : below;
+}
+
+static void put_container(struct plane *plane, const struct task_entry *entry,
+			  const struct ecs_container_definition *from, struct acs_container *to)
+{
+	const struct ecs_container_override *override = find_override(entry->record->overrides, from->name);
+	const struct task_container *state = state_of(entry->record, from->name);
+	struct ecs_container_override none = {0};
+	struct maybe_integer memory, reservation;
+
+	override = override ? override : &none;
+	memory = overridden(override->memory, from->memory);
+	reservation = overridden(override->memory_reservation, from->memory_reservation);
+	*to = (struct acs_container){
+		.name = from->name, .image = from->image, .essential = from->essential,
+		.command = strings(&from->command), .entry_point = strings(&from->entry_point),
+		.cpu = overridden(override->cpu, from->cpu), .memory = memory,
+		.environment = environment(plane, entry->record, from, override),
+		.links = strings(&from->links),
+		.overrides = command_override(plane, override),
+		.health_check_type = from->health_check ? S("docker") : STR_NONE,
+		.start_timeout = from->start_timeout, .stop_timeout = from->stop_timeout,
+		.docker_config = arena_new(plane_arena(plane), struct acs_docker_config),
+	};
+	if (state)
+		to->container_arn = ecs_arn(plane, entry->realm, "container/%.*s/%.*s", STR(entry_id(&entry->entry)),
+					    STR(state->id));
+	*to->docker_config = (struct acs_docker_config){
+		.version = S("1.17"), .config = docker_config(plane, from),
+		.host_config = host_config(plane, entry, from, memory.value, reservation.value)};
+	put_ports(plane, from, to);
+	put_mounts(plane, from, to);
+	put_dependencies(plane, from, to);
+	put_secrets(plane, entry, from, to);
+}
+
+/* ---- volumes */
+static struct acs_string_map string_map(struct plane *plane, const struct ecs_string_map *from)
+{
+	struct acs_string_map to = {arena_array(plane_arena(plane), struct acs_string_map_entry, from->count), from->count};
+
+	for (size_t i = 0; i < from->count; i++)
+		to.items[i] = (struct acs_string_map_entry){from->items[i].key, from->items[i].value};
+	return to;
+}
+
+static void put_volume(struct plane *plane, const struct ecs_volume *from, struct acs_volume *to)
+{
+	struct arena *arena = plane_arena(plane);
+
+	*to = (struct acs_volume){.name = from->name, .type = S("host")};
+	if (from->docker_volume_configuration) {
+		const struct ecs_docker_volume_configuration *docker = from->docker_volume_configuration;
+
+		to->type = S("docker");
+		to->docker_volume_configuration = arena_new(arena, struct acs_docker_volume);
+		*to->docker_volume_configuration = (struct acs_docker_volume){
+			.scope = docker->scope == ECS_SCOPE_SHARED ? S("shared") : S("task"),
+			.autoprovision = docker->autoprovision, .driver = docker->driver,
+			.driver_opts = string_map(plane, &docker->driver_opts), .labels = string_map(plane, &docker->labels)};
+	} else if (from->efs_volume_configuration) {
+		const struct ecs_efs_volume_configuration *efs = from->efs_volume_configuration;
+
+		to->type = S("efs");
+		to->efs_volume_configuration = arena_new(arena, struct acs_efs_volume);
+		*to->efs_volume_configuration = (struct acs_efs_volume){
+			.file_system_id = efs->file_system_id, .root_directory = efs->root_directory,
+			.transit_encryption = shape_word_text(&shape_ecs_efs_transit_encryption, (int32_t)efs->transit_encryption),
+			.transit_encryption_port = efs->transit_encryption_port};
+	} else {
+		to->host = arena_new(arena, struct acs_host_volume);     /* must be there, also when empty */
+		if (from->host)
+			to->host->source_path = from->host->source_path;
+	}
+}
+
+void payload_task(struct plane *plane, const struct task_entry *entry, struct acs_task *ret_task)
+{
+	const struct task *task = entry->record;
+	const struct ecs_task_definition *definition = entry->definition->record->definition;
+	bool sized = str_has(definition->cpu) || (task->overrides && str_has(task->overrides->cpu));
+	bool limited = str_has(definition->memory) || (task->overrides && str_has(task->overrides->memory));
+	struct arena *arena = plane_arena(plane);
+
+	*ret_task = (struct acs_task){
+		.arn = task_arn(plane, entry), .task_cluster_arn = cluster_arn(plane, entry->cluster),
+		.desired_status = task_is_wanted(task) ? S("RUNNING") : S("STOPPED"),
+		.family = definition->family, .version = arena_printf(arena, "%d", definition->revision.value),
+		.overrides = S("{}"),
+		.cpu = {(double)task->cpu.value / 1024, sized},
+		.memory = {(int32_t)task->memory.value, limited},
+		.network_mode = definition->network_mode
+			? shape_word_text(&shape_ecs_network_mode, (int32_t)definition->network_mode) : S("bridge"),
+		.pid_mode = shape_word_text(&shape_ecs_pid_mode, (int32_t)definition->pid_mode),
+		.ipc_mode = shape_word_text(&shape_ecs_ipc_mode, (int32_t)definition->ipc_mode),
+		.launch_type = shape_word_text(&shape_ecs_launch_type, (int32_t)task->launch_type),
+		.service_name = task->service, .group = task->group,
+		.containers = {arena_array(arena, struct acs_container, definition->container_definitions.count),
+			       definition->container_definitions.count},
+		.volumes = {arena_array(arena, struct acs_volume, definition->volumes.count), definition->volumes.count},
+	};
+	for (size_t i = 0; i < definition->container_definitions.count; i++)
+		put_container(plane, entry, &definition->container_definitions.items[i], &ret_task->containers.items[i]);
+	for (size_t i = 0; i < definition->volumes.count; i++)
+		put_volume(plane, &definition->volumes.items[i], &ret_task->volumes.items[i]);
+}

@@ -1,0 +1,571 @@
+#include "host/hands_private.h"
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include "host/syscalls.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+
+enum { WATCH_BATCH = 16, ANSWER_PATIENCE_SEC = 120, QUIT_PATIENCE_SEC = 10 };
+
+/* ---- Facts ---- */
+
+struct queued_fact {
+	struct link link;
+	struct arena arena;
+	struct fact fact;
+};
+
+static struct fact fact_copy(const struct fact *fact, struct arena *arena)
+{
+	struct fact copy = *fact;
+	size_t count = fact->bindings.count;
+
+	copy.task_id = arena_copy(arena, fact->task_id);
+	copy.container = arena_copy(arena, fact->container);
+	copy.reason = arena_copy(arena, fact->reason);
+	copy.image_digest = arena_copy(arena, fact->image_digest);
+	copy.runtime_id = arena_copy(arena, fact->runtime_id);
+	if (!fact->bindings.items)
+		return copy;
+	copy.bindings.items = arena_array(arena, struct ecs_network_binding, count);
+	for (size_t i = 0; i < count; i++) {
+		copy.bindings.items[i] = fact->bindings.items[i];
+		copy.bindings.items[i].bind_ip = arena_copy(arena, fact->bindings.items[i].bind_ip);
+	}
+	return copy;
+}
+
+void hands_tell(struct hands *hands, const struct fact *fact)
+{
+	struct queued_fact *queued = calloc(1, sizeof(*queued));
+
+	if (!queued)
+		abort();
+	queued->fact = fact_copy(fact, &queued->arena);
+	pthread_mutex_lock(&hands->lock);
+	chain_append(&hands->facts, &queued->link);
+	eventfd_write(hands->facts_fd, 1);
+	pthread_mutex_unlock(&hands->lock);
+}
+
+static void queued_free(struct queued_fact *queued)
+{
+	arena_fini(&queued->arena);
+	free(queued);
+}
+
+bool hands_next(struct hands *hands, struct arena *arena, struct fact *ret_fact)
+{
+	struct queued_fact *queued = NULL;
+	eventfd_t count;
+
+	pthread_mutex_lock(&hands->lock);
+	if (chain_empty(&hands->facts)) {
+		eventfd_read(hands->facts_fd, &count);
+	} else {
+		queued = CONTAINER_OF(hands->facts.next, struct queued_fact, link);
+		link_remove(&queued->link);
+	}
+	pthread_mutex_unlock(&hands->lock);
+	if (!queued)
+		return false;
+	*ret_fact = fact_copy(&queued->fact, arena);
+	queued_free(queued);
+	return true;
+}
+
+int hands_fd(const struct hands *hands) { return hands->facts_fd; }
+
+/* ---- Lanes and work; the lock is held where a name ends in _locked ---- */
+
+struct work *work_new(enum work_kind kind, struct str name)
+{
+	struct work *work = calloc(1, sizeof(*work));
+
+	if (!work)
+		abort();
+	work->kind = kind;
+	work->name = arena_copy(&work->arena, name);
+	return work;
+}
+
+void work_free(struct work *work)
+{
+	if (!work)
+		return;
+	arena_fini(&work->arena);
+	free(work);
+}
+
+static struct lane *lane_get_locked(struct hands *hands, struct str task_id)
+{
+	struct lane *lane = map_get(&hands->lanes, task_id);
+	char *id;
+
+	if (lane)
+		return lane;
+	lane = calloc(1, sizeof(*lane));
+	id = malloc(task_id.len + 1);
+	if (!lane || !id)
+		abort();
+	if (task_id.len > 0)
+		memcpy(id, task_id.ptr, task_id.len);
+	lane->task_id = (struct str){id, task_id.len};
+	lane->keeper_fd = -1;
+	chain_init(&lane->works);
+	map_put(&hands->lanes, lane->task_id, lane);
+	return lane;
+}
+
+static void lane_free(struct lane *lane)
+{
+	CHAIN_EACH(&lane->works, struct work, link, work)
+		work_free(work);
+	fd_close(&lane->keeper_fd);
+	free((char *)lane->task_id.ptr);
+	free(lane);
+}
+
+static void lane_settle_locked(struct hands *hands, struct lane *lane)
+{
+	if (lane->busy || link_is_in(&lane->runnable))
+		return;
+	if (!chain_empty(&lane->works)) {
+		chain_append(&hands->runnable, &lane->runnable);
+		pthread_cond_signal(&hands->work_ready);
+	} else if (lane->keeper_fd < 0) {
+		map_remove(&hands->lanes, lane->task_id);
+		lane_free(lane);
+	}
+}
+
+static void lane_add_locked(struct hands *hands, struct lane *lane, struct work *work)
+{
+	chain_append(&lane->works, &work->link);
+	lane_settle_locked(hands, lane);
+}
+
+void lane_add(struct hands *hands, struct str task_id, struct work *work)
+{
+	pthread_mutex_lock(&hands->lock);
+	lane_add_locked(hands, lane_get_locked(hands, task_id), work);
+	pthread_mutex_unlock(&hands->lock);
+}
+
+struct lane *lane_hold(struct hands *hands, struct str task_id)
+{
+	struct lane *lane;
+
+	pthread_mutex_lock(&hands->lock);
+	while ((lane = lane_get_locked(hands, task_id))->busy) {
+		pthread_mutex_unlock(&hands->lock);
+		clock_sleep(USEC_PER_MSEC);
+		pthread_mutex_lock(&hands->lock);
+	}
+	link_remove(&lane->runnable);
+	lane->busy = true;
+	pthread_mutex_unlock(&hands->lock);
+	return lane;
+}
+
+void lane_release(struct hands *hands, struct lane *lane)
+{
+	pthread_mutex_lock(&hands->lock);
+	lane->busy = false;
+	lane_settle_locked(hands, lane);
+	pthread_mutex_unlock(&hands->lock);
+}
+
+struct work *lane_take(struct hands *hands, struct lane *lane, enum work_kind kind)
+{
+	struct work *taken = NULL;
+
+	pthread_mutex_lock(&hands->lock);
+	CHAIN_EACH(&lane->works, struct work, link, work)
+		if (!taken && work->kind == kind) {
+			link_remove(&work->link);
+			taken = work;
+		}
+	pthread_mutex_unlock(&hands->lock);
+	return taken;
+}
+
+/* ---- Keepers ---- */
+
+static void watch_locked(struct hands *hands, struct lane *lane, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	lane->keeper_fd = fd;
+	lane->quitting = false;
+	if (epoll_ctl(hands->watch_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		fd_close(&lane->keeper_fd);
+}
+
+bool lane_connect(struct hands *hands, struct lane *lane, struct error *err)
+{
+	auto_arena arena = {0};
+	bool connected;
+	int fd;
+
+	pthread_mutex_lock(&hands->lock);
+	connected = lane->keeper_fd >= 0;
+	pthread_mutex_unlock(&hands->lock);
+	if (connected)
+		return true;
+	if (!keeper_connect(arena_printf(&arena, "%.*s/tasks/%.*s", STR(hands->options.run), STR(lane->task_id)),
+			    &fd, err))
+		return false;
+	pthread_mutex_lock(&hands->lock);
+	watch_locked(hands, lane, fd);
+	pthread_mutex_unlock(&hands->lock);
+	return true;
+}
+
+void lane_adopt(struct hands *hands, struct str task_id, int fd)
+{
+	struct lane *lane;
+
+	pthread_mutex_lock(&hands->lock);
+	lane = lane_get_locked(hands, task_id);
+	if (lane->keeper_fd < 0)
+		watch_locked(hands, lane, fd);
+	else
+		close(fd);
+	pthread_mutex_unlock(&hands->lock);
+}
+
+static bool send_locked(struct lane *lane, enum keeper_request_kind kind, struct str container, int signal,
+			struct error *err)
+{
+	if (lane->keeper_fd < 0)
+		return fail(err, ERROR_NOT_FOUND, "the keeper is gone");
+	return keeper_send(lane->keeper_fd, kind, container, signal, err);
+}
+
+bool lane_send(struct hands *hands, struct lane *lane, enum keeper_request_kind kind, struct str container,
+	       int signal, struct error *err)
+{
+	bool ok;
+
+	pthread_mutex_lock(&hands->lock);
+	ok = send_locked(lane, kind, container, signal, err);
+	pthread_mutex_unlock(&hands->lock);
+	return ok;
+}
+
+static struct timespec deadline_in(int seconds)
+{
+	struct timespec deadline;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += seconds;
+	return deadline;
+}
+
+bool lane_start(struct hands *hands, struct lane *lane, struct str container, struct keeper_event *ret_answer,
+		struct error *err)
+{
+	struct timespec deadline = deadline_in(ANSWER_PATIENCE_SEC);
+	int waited = 0;
+	bool ok;
+
+	pthread_mutex_lock(&hands->lock);
+	lane->awaited = container;
+	lane->answered = false;
+	ok = send_locked(lane, KEEPER_START, container, 0, err);
+	while (ok && !lane->answered && lane->keeper_fd >= 0 && !hands->stopping && waited == 0)
+		waited = pthread_cond_timedwait(&hands->keeper_spoke, &hands->lock, &deadline);
+	if (ok && !lane->answered)
+		ok = fail(err, ERROR_NOT_FOUND, waited ? "the runtime did not answer in time"
+						       : "the keeper is gone");
+	if (ok)
+		*ret_answer = lane->answer;
+	lane->awaited = STR_NONE;
+	pthread_mutex_unlock(&hands->lock);
+	return ok;
+}
+
+void lane_quit(struct hands *hands, struct lane *lane)
+{
+	struct timespec deadline = deadline_in(QUIT_PATIENCE_SEC);
+	int waited = 0;
+
+	pthread_mutex_lock(&hands->lock);
+	lane->quitting = true;
+	if (send_locked(lane, KEEPER_QUIT, STR_NONE, 0, NULL))
+		while (lane->keeper_fd >= 0 && waited == 0)
+			waited = pthread_cond_timedwait(&hands->keeper_spoke, &hands->lock, &deadline);
+	fd_close(&lane->keeper_fd);
+	pthread_mutex_unlock(&hands->lock);
+}
+
+static void heard_locked(struct hands *hands, struct lane *lane, const struct keeper_event *event)
+{
+	struct str name = str_of(event->container);
+	struct work *work;
+
+	if (event->kind == KEEPER_STARTED || event->kind == KEEPER_START_FAILED) {
+		if (str_has(lane->awaited) && str_equal(lane->awaited, name)) {
+			lane->answer = *event;
+			lane->answered = true;
+			pthread_cond_broadcast(&hands->keeper_spoke);
+			return;
+		}
+	}
+	if (event->kind != KEEPER_EXITED && event->kind != KEEPER_STARTED)
+		return;
+	work = work_new(event->kind == KEEPER_EXITED ? WORK_EXITED : WORK_STARTED, name);
+	work->event = *event;
+	lane_add_locked(hands, lane, work);
+}
+
+static void ended_locked(struct hands *hands, struct lane *lane)
+{
+	fd_close(&lane->keeper_fd);
+	pthread_cond_broadcast(&hands->keeper_spoke);
+	if (!lane->quitting && !hands->stopping)
+		lane_add_locked(hands, lane, work_new(WORK_LOST, STR_NONE));
+}
+
+/* By descriptor, not by address: a lane may have gone since the kernel reported. */
+static struct lane *lane_of_locked(struct hands *hands, int fd)
+{
+	struct lane *lane;
+	size_t cursor = 0;
+
+	while ((lane = map_next(&hands->lanes, &cursor)))
+		if (lane->keeper_fd == fd)
+			return lane;
+	return NULL;
+}
+
+static void listen_to(struct hands *hands, int fd)
+{
+	struct error err = {0};
+	struct keeper_event event;
+	struct lane *lane;
+
+	pthread_mutex_lock(&hands->lock);
+	lane = lane_of_locked(hands, fd);
+	if (lane) {
+		if (keeper_receive(fd, 0, &event, &err))
+			heard_locked(hands, lane, &event);
+		else if (err.code != ERROR_REFUSED)
+			ended_locked(hands, lane);
+	}
+	pthread_mutex_unlock(&hands->lock);
+}
+
+static void *watch(void *arg)
+{
+	struct hands *hands = arg;
+	struct epoll_event events[WATCH_BATCH];
+	bool stopping = false;
+
+	while (!stopping) {
+		int count = epoll_wait(hands->watch_fd, events, WATCH_BATCH, -1);
+
+		for (int i = 0; i < count; i++)
+			if (events[i].data.fd != hands->wake_fd)
+				listen_to(hands, events[i].data.fd);
+		pthread_mutex_lock(&hands->lock);
+		stopping = hands->stopping;
+		pthread_mutex_unlock(&hands->lock);
+	}
+	return NULL;
+}
+
+/* ---- Workers ---- */
+
+static void work_next_locked(struct hands *hands)
+{
+	struct lane *lane = CONTAINER_OF(hands->runnable.next, struct lane, runnable);
+	struct work *work = CONTAINER_OF(lane->works.next, struct work, link);
+
+	link_remove(&lane->runnable);
+	link_remove(&work->link);
+	lane->busy = true;
+	pthread_mutex_unlock(&hands->lock);
+	work_do(hands, lane, work);
+	work_free(work);
+	pthread_mutex_lock(&hands->lock);
+	lane->busy = false;
+	lane_settle_locked(hands, lane);
+}
+
+static void *serve(void *arg)
+{
+	struct hands *hands = arg;
+
+	pthread_mutex_lock(&hands->lock);
+	while (!hands->stopping) {
+		if (chain_empty(&hands->runnable))
+			pthread_cond_wait(&hands->work_ready, &hands->lock);
+		else
+			work_next_locked(hands);
+	}
+	pthread_mutex_unlock(&hands->lock);
+	return NULL;
+}
+
+/* ---- The whole ---- */
+
+void hands_submit(struct hands *hands, const struct job *job)
+{
+	struct work *work = work_new((enum work_kind)job->kind, STR_NONE);
+	const struct acs_task *task = job->task ? job->task->task : NULL;
+
+	assert(job->kind < JOB_KIND_COUNT);
+	work->signal = job->signal;
+	if (task)
+		work->task = shape_copy(&shape_acs_task, task, &work->arena);
+	if (task && job->kind != JOB_CREATE && job->kind != JOB_DESTROY) {
+		assert(job->container < task->containers.count);
+		work->container = &work->task->containers.items[job->container];
+		work->name = work->container->name;
+	}
+	assert(task || job->kind == JOB_DESTROY);
+	lane_add(hands, job->task_id, work);
+}
+
+void hands_reconcile(struct hands *hands) { lane_add(hands, S(""), work_new(WORK_RECONCILE, STR_NONE)); }
+
+static struct hands_options copy_options(const struct hands_options *options, struct arena *arena)
+{
+	struct hands_options copy = *options;
+
+	copy.data = arena_copy(arena, options->data);
+	copy.run = arena_copy(arena, options->run);
+	copy.runtime = arena_copy(arena, options->runtime);
+	copy.keeper = arena_copy(arena, options->keeper);
+	copy.pull_behavior = arena_copy(arena, options->pull_behavior);
+	return copy;
+}
+
+static bool make_folders(const struct hands *hands, struct error *err)
+{
+	auto_arena arena = {0};
+	const struct hands_options *options = &hands->options;
+	const struct { struct str parent; const char *name; mode_t mode; } folders[] = {
+		{options->run, "", 0755}, {options->run, "tasks", 0711}, {options->data, "", 0755},
+		{options->data, "tasks", 0711}, {options->data, "logs", 0750},
+	};
+
+	for (size_t i = 0; i < COUNT(folders); i++)
+		if (!folder_make(arena_printf(&arena, "%.*s/%s%c", STR(folders[i].parent), folders[i].name,
+					      '\0').ptr, folders[i].mode, err))
+			return false;
+	return true;
+}
+
+static void init_locks(struct hands *hands)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_mutex_init(&hands->lock, NULL);
+	pthread_mutex_init(&hands->network_lock, NULL);
+	pthread_cond_init(&hands->work_ready, &monotonic);
+	pthread_cond_init(&hands->keeper_spoke, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+static bool open_fds(struct hands *hands, struct error *err)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	hands->facts_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	hands->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	hands->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	hands->host_mounts_fd = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	event.data.fd = hands->wake_fd;
+	if (hands->facts_fd < 0 || hands->wake_fd < 0 || hands->watch_fd < 0 || hands->host_mounts_fd < 0 ||
+	    epoll_ctl(hands->watch_fd, EPOLL_CTL_ADD, hands->wake_fd, &event) < 0)
+		return fail_os(err, errno, "open event descriptors");
+	return true;
+}
+
+static bool start_threads(struct hands *hands, struct error *err)
+{
+	int failed = pthread_create(&hands->watcher, NULL, watch, hands);
+
+	hands->has_watcher = failed == 0;
+	while (failed == 0 && hands->worker_count < HANDS_WORKERS) {
+		failed = pthread_create(&hands->workers[hands->worker_count], NULL, serve, hands);
+		hands->worker_count += failed == 0;
+	}
+	return failed == 0 || fail_os(err, failed, "start threads");
+}
+
+bool hands_new(const struct hands_options *options, struct hands **ret_hands, struct error *err)
+{
+	struct hands *hands = calloc(1, sizeof(*hands));
+
+	if (!hands)
+		abort();
+	/* Workers change folders and mount namespaces: names must mean the same everywhere. */
+	assert(options->data.len > 0 && options->data.ptr[0] == '/');
+	assert(options->run.len > 0 && options->run.ptr[0] == '/');
+	hands->options = copy_options(options, &hands->arena);
+	hands->runtime_takes_bpf = str_ends(hands->options.runtime, S("crun"));
+	hands->facts_fd = hands->wake_fd = hands->watch_fd = hands->host_mounts_fd = -1;
+	hands->syscalls = syscalls_new();
+	chain_init(&hands->runnable);
+	chain_init(&hands->facts);
+	init_locks(hands);
+	if (!make_folders(hands, err) || !open_fds(hands, err) || !start_threads(hands, err)) {
+		hands_free(hands);
+		return false;
+	}
+	*ret_hands = hands;
+	return true;
+}
+
+static void stop_threads(struct hands *hands)
+{
+	pthread_mutex_lock(&hands->lock);
+	hands->stopping = true;
+	pthread_cond_broadcast(&hands->work_ready);
+	pthread_cond_broadcast(&hands->keeper_spoke);
+	pthread_mutex_unlock(&hands->lock);
+	if (hands->wake_fd >= 0)
+		eventfd_write(hands->wake_fd, 1);
+	for (size_t i = 0; i < hands->worker_count; i++)
+		pthread_join(hands->workers[i], NULL);
+	if (hands->has_watcher)
+		pthread_join(hands->watcher, NULL);
+}
+
+void hands_free(struct hands *hands)
+{
+	struct lane *lane;
+	size_t cursor = 0;
+
+	if (!hands)
+		return;
+	stop_threads(hands);
+	while ((lane = map_next(&hands->lanes, &cursor)))
+		lane_free(lane);
+	map_fini(&hands->lanes);
+	CHAIN_EACH(&hands->facts, struct queued_fact, link, queued)
+		queued_free(queued);
+	syscalls_free(hands->syscalls);
+	fd_close(&hands->facts_fd);
+	fd_close(&hands->wake_fd);
+	fd_close(&hands->watch_fd);
+	fd_close(&hands->host_mounts_fd);
+	pthread_mutex_destroy(&hands->lock);
+	pthread_mutex_destroy(&hands->network_lock);
+	pthread_cond_destroy(&hands->work_ready);
+	pthread_cond_destroy(&hands->keeper_spoke);
+	arena_fini(&hands->arena);
+	free(hands);
+}

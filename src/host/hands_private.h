@@ -1,0 +1,87 @@
+/* hands_private.h - what hands.c (lanes, threads, facts) and hands_work.c (the work itself) share.
+ *
+ * A lane is a task's queue: its work runs in order, one at a time, on any worker. A watcher thread reads
+ * all keepers' sockets: answers wake the worker that waits, exits become work of the lane, so that they are
+ * told after the start that they end. */
+#pragma once
+#include <pthread.h>
+#include "base/list.h"
+#include "base/map.h"
+#include "host/hands.h"
+#include "host/keeper.h"
+
+enum work_kind {
+	WORK_PULL = JOB_PULL, WORK_CREATE, WORK_START, WORK_SIGNAL, WORK_DESTROY,
+	WORK_STARTED,                                    /* unasked: a start from before a restart of the agent */
+	WORK_EXITED, WORK_LOST, WORK_RECONCILE,
+	WORK_KIND_COUNT
+};
+
+struct work {
+	struct link link;
+	struct arena arena;                              /* owns what follows */
+	enum work_kind kind;
+	const struct acs_task *task;                     /* NULL: not needed */
+	const struct acs_container *container;
+	struct str name;                                 /* the container's */
+	int signal;
+	struct keeper_event event;
+};
+
+struct lane {
+	struct str task_id;                              /* owned */
+	struct link runnable, works;
+	bool busy;
+	int keeper_fd;                                   /* -1: not connected */
+	bool quitting;                                   /* the keeper's end is no loss */
+	struct str awaited;                              /* container whose start a worker waits for */
+	bool answered;
+	struct keeper_event answer;
+};
+
+struct syscalls;
+
+struct hands {
+	struct arena arena;
+	struct hands_options options;
+	bool runtime_takes_bpf, network_is_up;
+	struct syscalls *syscalls;
+	int host_mounts_fd;                              /* the mount namespace that workers come back to */
+	int facts_fd, watch_fd, wake_fd;
+	bool stopping;
+	pthread_mutex_t lock, network_lock;
+	pthread_cond_t work_ready, keeper_spoke;
+	pthread_t workers[HANDS_WORKERS], watcher;
+	size_t worker_count;
+	bool has_watcher;
+	struct map lanes;
+	struct link runnable, facts;
+};
+
+/* hands.c */
+void hands_tell(struct hands *hands, const struct fact *fact);   /* copies */
+/* Connects when it is not; ERROR_NOT_FOUND when no keeper lives. */
+bool lane_connect(struct hands *hands, struct lane *lane, struct error *err);
+/* Gives a lane to a task that was found, with the line to its keeper; takes `fd`. */
+void lane_adopt(struct hands *hands, struct str task_id, int fd);
+bool lane_send(struct hands *hands, struct lane *lane, enum keeper_request_kind kind, struct str container,
+	       int signal, struct error *err);
+/* Asks for a start and waits for the answer, which may be START_FAILED. */
+bool lane_start(struct hands *hands, struct lane *lane, struct str container, struct keeper_event *ret_answer,
+		struct error *err);
+/* Tells the keeper to quit and waits until it has. */
+void lane_quit(struct hands *hands, struct lane *lane);
+/* Takes the next work of one kind out of the queue, or NULL. */
+struct work *lane_take(struct hands *hands, struct lane *lane, enum work_kind kind);
+/* A lane for work outside the workers, between the two: waits for what is under way in it. */
+struct lane *lane_hold(struct hands *hands, struct str task_id);
+void lane_release(struct hands *hands, struct lane *lane);
+void lane_add(struct hands *hands, struct str task_id, struct work *work);       /* takes `work` */
+
+struct work *work_new(enum work_kind kind, struct str name);
+void work_free(struct work *work);
+
+/* hands_work.c */
+void work_do(struct hands *hands, struct lane *lane, struct work *work);
+bool work_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
+		       struct error *err);

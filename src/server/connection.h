@@ -1,0 +1,60 @@
+/* connection.h - one client's socket: bytes in and out, deadlines, and its requests in order.
+ *
+ * An exchange is a request and its answer. While its work is with the brain, the client may leave: then the exchange
+ * has no connection any more, and ends when it comes home. */
+#pragma once
+#include "server/http.h"
+#include "server/io.h"
+#include "server/tls.h"
+
+struct channel;
+
+struct exchange {
+	struct work work;
+	struct link link;                                /* in the connection's line, or the thread's spare ones */
+	struct io *io;
+	struct connection *connection;                   /* NULL: the client left */
+	struct http_request request;
+	struct channel *channel;                         /* asked for by an upgrade */
+	usec started;
+	size_t place;                                    /* of the operation, for the counts */
+	struct str error_type, extra_headers;
+	bool away, answered, close;
+};
+
+enum phase { PHASE_HEAD, PHASE_BODY, PHASE_BUSY, PHASE_IDLE, PHASE_CHANNEL, PHASE_LINGER };
+
+struct connection {
+	uv_tcp_t tcp;
+	struct link link;
+	struct io *io;
+	struct tls *tls;
+	struct http_reader reader;
+	struct exchange *reading;                        /* being read; not in line yet */
+	struct link exchanges;                           /* in line for their answers */
+	unsigned exchange_count;
+	struct channel *channel;                         /* after an upgrade */
+	struct buffer pending;                           /* bytes that cannot be read yet */
+	enum phase phase;
+	usec deadline;                                   /* of the phase */
+	size_t body_bytes;                               /* since the last look at the rate */
+	size_t unsent;
+	usec unsent_since;
+	bool feeding, stopped, ended, opening, owes_continue, refused, finishing, goodbye_sent, closed;
+};
+
+void connection_accept(struct io *io);
+void connection_tick(struct connection *connection);     /* looks at the deadlines */
+void connection_drain(struct connection *connection);
+void connection_close(struct connection *connection);    /* at once */
+void connection_finish(struct connection *connection);   /* after what is written has been read */
+void connection_write(struct connection *connection, struct str first, struct str second);
+void connection_resume(struct connection *connection);   /* after something that kept it from reading */
+size_t connection_unsent(const struct connection *connection);
+
+/* The answer is in work.answer: it goes out when it is its turn. */
+void exchange_answer(struct exchange *exchange);
+/* Sends 101 and hands the connection to exchange->channel. */
+void exchange_upgrade(struct exchange *exchange, struct str accept);
+void exchange_free(struct exchange *exchange);
+void exchange_pool_fini(struct io *io);

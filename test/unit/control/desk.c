@@ -1,0 +1,80 @@
+#include "desk.h"
+#include "api/ecs.h"
+#include "wire/json.h"
+
+#define START ((usec)1700000000 * USEC_PER_SEC)
+
+void desk_init(struct desk *desk)
+{
+	*desk = (struct desk){.now = START, .arn = "arn:aws:iam::123456789012:root", .region = "us-east-1"};
+	desk->plane = plane_new(&(struct plane_options){.account = S("123456789012"), .endpoint = S("http://127.0.0.1:4566")});
+}
+
+void desk_fini(struct desk *desk)
+{
+	plane_free(desk->plane);
+	effects_fini(&desk->effects);
+	arena_fini(&desk->arena);
+}
+
+static struct str swap(struct arena *arena, struct str text, char from, char to)
+{
+	char *copy = arena_cstr(arena, text);
+
+	for (size_t i = 0; i < text.len; i++)
+		copy[i] = copy[i] == from ? to : copy[i];
+	return (struct str){copy, text.len};
+}
+
+static void *decode(struct desk *desk, const struct operation *operation, const char *request)
+{
+	struct json_fault fault = {0};
+	void *input;
+
+	if (!json_decode(operation->input, swap(&desk->arena, str_of(request), '\'', '"'), &desk->arena, &input, &fault))
+		fail_msg("%s: %s", request, fault.error.text);
+	return input;
+}
+
+static struct str answer(struct desk *desk, const struct reply *reply)
+{
+	auto_buffer text = {0};
+
+	if (!reply->output) {
+		assert_int_equal(desk->effects.records.count, 0);
+		return arena_printf(&desk->arena, "%.*s: %s", STR(error_wire_name(reply->error.code)), reply->error.text);
+	}
+	json_encode(reply->operation->output, reply->output, &text);
+	return swap(&desk->arena, buffer_str(&text), '"', '\'');
+}
+
+struct str desk_call(struct desk *desk, const char *operation, const char *request)
+{
+	const struct operation *row = api_find(&api_ecs, str_of(operation));
+	struct event event = {
+		.type = EVENT_CALL, .now = desk->now, .seed = ++desk->seed, .arena = &desk->arena,
+		.call = {.ticket = desk->seed, .operation = row, .region = str_of(desk->region),
+			 .caller = {.kind = desk->caller, .account = S("123456789012"), .arn = str_of(desk->arn)}},
+	};
+	struct str text;
+
+	assert_non_null(row);
+	event.call.input = decode(desk, row, request);
+	effects_clear(&desk->effects);
+	plane_step(desk->plane, &event, &desk->effects);
+	plane_check(desk->plane);
+	assert_int_equal(desk->effects.replies.count, 1);
+	assert_int_equal(desk->effects.replies.items[0].ticket, event.call.ticket);
+	text = answer(desk, &desk->effects.replies.items[0]);
+	return text;
+}
+
+struct str desk_member(struct desk *desk, const char *operation, const char *request, const char *member)
+{
+	struct str reply = swap(&desk->arena, desk_call(desk, operation, request), '\'', '"');
+	struct str raw = json_member_text(reply, str_of(member));
+
+	if (!str_has(raw))
+		return S("absent");
+	return swap(&desk->arena, raw, '"', '\'');
+}

@@ -1,0 +1,29 @@
+/* desk.h - a control plane that answers API calls written as text.
+ *
+ * Requests and replies are JSON with ' for ". A refusal reads "ClientException: its text". */
+#pragma once
+#include "control/plane.h"
+#include "test/test.h"
+
+struct desk {
+	struct plane *plane;
+	struct effects effects;
+	struct arena arena;                              /* of all answers */
+	usec now;
+	uint64_t seed;
+	enum caller_kind caller;
+	const char *arn, *region;
+};
+
+void desk_init(struct desk *desk);
+void desk_fini(struct desk *desk);
+#define auto_desk __attribute__((cleanup(desk_fini))) struct desk
+
+/* Any failing answer, and records of a refused call, end the test. */
+struct str desk_call(struct desk *desk, const char *operation, const char *request);
+struct str desk_member(struct desk *desk, const char *operation, const char *request, const char *member);
+
+#define EXPECT_CALL(desk, operation, request, expected) \
+	EXPECT_STR(desk_call((desk), (operation), (request)), str_of(expected))
+#define EXPECT_MEMBER(desk, operation, request, member, expected) \
+	EXPECT_STR(desk_member((desk), (operation), (request), (member)), str_of(expected))
