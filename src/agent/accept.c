@@ -2,7 +2,7 @@
  *
  * What this agent cannot do is refused by name, never half done: a row in `refused` per feature, to be
  * deleted by whoever builds it (and its capability added in src/runner/settings.c). */
-#include "agent/work.h"
+#include "agent/held.h"
 #include "api/docker.h"
 #include "wire/json.h"
 
@@ -147,7 +147,7 @@ static bool check_docker(const struct acs_container *container, struct arena *ar
 {
 	const struct acs_docker_config *docker = container->docker_config;
 
-	if (!check_text(&shape_agent_overrides, container->overrides, container->name, "overrides", arena, err))
+	if (!check_text(&shape_ecs_container_override, container->overrides, container->name, "overrides", arena, err))
 		return false;
 	return !docker ||
 	       (check_text(&shape_docker_config, docker->config, container->name, "dockerConfig.config", arena, err) &&

@@ -1,4 +1,4 @@
-#include "agent/work.h"
+#include "agent/held.h"
 
 enum {
 	RECONNECT_FIRST_MSEC = 250, RECONNECT_LIMIT_SECONDS = 120,
@@ -10,7 +10,7 @@ enum {
 
 static bool due_before(const struct heap_node *a, const struct heap_node *b)
 {
-	const struct work *left = CONTAINER_OF(a, struct work, timer), *right = CONTAINER_OF(b, struct work, timer);
+	const struct held *left = CONTAINER_OF(a, struct held, timer), *right = CONTAINER_OF(b, struct held, timer);
 
 	return left->wake_at != right->wake_at ? left->wake_at < right->wake_at
 					       : str_compare(left->id, right->id) < 0;
@@ -37,7 +37,7 @@ void agent_free(struct agent *agent)
 	if (!agent)
 		return;
 	for (size_t i = 0; i < agent->tasks.count; i++)
-		work_free(agent->tasks.items[i]);
+		held_free(agent->tasks.items[i]);
 	list_fini(&agent->tasks);
 	list_fini(&agent->visited);
 	map_fini(&agent->by_id);
@@ -53,7 +53,7 @@ const struct shape *agent_record_shape(struct str key)
 	return str_equal(key, INSTANCE_KEY) ? &shape_agent_instance : &shape_agent_task;
 }
 
-static void drop(struct agent *agent, struct work *work)
+static void drop(struct agent *agent, struct held *work)
 {
 	ledger_release(agent, work);
 	map_remove(&agent->by_id, work->id);
@@ -63,14 +63,14 @@ static void drop(struct agent *agent, struct work *work)
 		list_remove_at(&agent->tasks, i);
 		break;
 	}
-	work_free(work);
+	held_free(work);
 }
 
 void agent_restore(struct agent *agent, struct str key, const void *value)
 {
 	auto_arena arena = {0};
 	struct agent_instance nothing = {0};
-	struct work *work;
+	struct held *work;
 
 	if (str_equal(key, INSTANCE_KEY)) {
 		free(agent->instance);
@@ -82,7 +82,7 @@ void agent_restore(struct agent *agent, struct str key, const void *value)
 		drop(agent, work);
 	if (!value)
 		return;
-	work = work_add(agent, key, value);
+	work = held_add(agent, key, value);
 	work->demand = accept_demand(work->record->task, &arena);
 	if (work->record->pull_started_at.has && work->record->known != AGENT_STATUS_STOPPED)
 		ledger_take(agent, work);
@@ -115,7 +115,7 @@ static bool is_credentials(const struct acs_iam_role_credentials *credentials, s
 const struct acs_iam_role_credentials *agent_credentials(const struct agent *agent, struct str credentials_id)
 {
 	for (size_t i = 0; i < agent->tasks.count; i++) {
-		const struct work *work = agent->tasks.items[i];
+		const struct held *work = agent->tasks.items[i];
 
 		if (is_credentials(work->application, credentials_id))
 			return work->application;
@@ -151,7 +151,7 @@ void agent_effects_fini(struct agent_effects *effects)
 static void look_at_all(struct agent *agent)
 {
 	for (size_t i = 0; i < agent->tasks.count; i++)
-		work_look(agent, agent->tasks.items[i]);
+		held_look(agent, agent->tasks.items[i]);
 }
 
 static void on_start(struct step *step, const struct agent_event *event)
@@ -236,12 +236,12 @@ static void wake_due(struct step *step)
 	struct heap_node *first;
 
 	while ((first = heap_first(&agent->timers))) {
-		struct work *work = CONTAINER_OF(first, struct work, timer);
+		struct held *work = CONTAINER_OF(first, struct held, timer);
 
 		if (work->wake_at > step->now)
 			break;
 		heap_remove(&agent->timers, first);
-		work_look(agent, work);
+		held_look(agent, work);
 	}
 	if (agent->register_at <= step->now)
 		report_register(step);
@@ -256,14 +256,14 @@ static void look_at_waiting(struct agent *agent)
 {
 	agent->room_changed = false;
 	for (size_t i = 0; i < agent->tasks.count; i++) {
-		struct work *work = agent->tasks.items[i];
+		struct held *work = agent->tasks.items[i];
 
 		if (!work->holds && work->record->desired == AGENT_STATUS_RUNNING)
-			work_look(agent, work);
+			held_look(agent, work);
 	}
 }
 
-static void visit(struct step *step, struct work *work)
+static void visit(struct step *step, struct held *work)
 {
 	link_remove(&work->stale);
 	heap_remove(&step->agent->timers, &work->timer);
@@ -280,7 +280,7 @@ static void visit_all(struct step *step)
 
 	for (;;) {
 		while (!chain_empty(&agent->stale))
-			visit(step, CONTAINER_OF(agent->stale.next, struct work, stale));
+			visit(step, CONTAINER_OF(agent->stale.next, struct held, stale));
 		if (!agent->room_changed)
 			return;
 		look_at_waiting(agent);
@@ -293,7 +293,7 @@ static void push_record(struct step *step, struct str key, const struct shape *s
 }
 
 /* The record becomes its own again; what must not be forgotten is handed to the store. */
-static void finish(struct step *step, struct work *work)
+static void finish(struct step *step, struct held *work)
 {
 	struct agent_task *touched = work->record;
 
@@ -324,7 +324,7 @@ static void finish_all(struct step *step)
 	agent->visited.count = 0;
 	for (size_t i = 0; i < out->jobs.count; i++)
 		out->jobs.items[i].task =
-			((const struct work *)map_get(&agent->by_id, out->jobs.items[i].task_id))->record;
+			((const struct held *)map_get(&agent->by_id, out->jobs.items[i].task_id))->record;
 	if (agent->instance_changed)
 		push_record(step, INSTANCE_KEY, &shape_agent_instance, agent->instance);
 	agent->instance_changed = false;
@@ -335,7 +335,7 @@ static usec next_wake(const struct agent *agent)
 	const struct heap_node *first = heap_first(&agent->timers);
 	usec at = MIN(agent->register_at, agent->connect_at);
 
-	return first ? MIN(at, CONTAINER_OF(first, struct work, timer)->wake_at) : at;
+	return first ? MIN(at, CONTAINER_OF(first, struct held, timer)->wake_at) : at;
 }
 
 void agent_step(struct agent *agent, const struct agent_event *event, struct agent_effects *out)
@@ -356,7 +356,7 @@ void agent_step(struct agent *agent, const struct agent_event *event, struct age
 
 /* ---- Invariants */
 
-static void check_task(const struct agent *agent, const struct work *work)
+static void check_task(const struct agent *agent, const struct held *work)
 {
 	const struct agent_task *record = work->record;
 	size_t count = record->containers.count;
@@ -379,7 +379,7 @@ static void check_task(const struct agent *agent, const struct work *work)
 }
 
 /* Something must lead on from every task that has not ended: a job, a call, a timer, or room to come. */
-static void check_progress(const struct agent *agent, const struct work *work)
+static void check_progress(const struct agent *agent, const struct held *work)
 {
 	const struct agent_task *record = work->record;
 	bool under_way = work->creating || work->destroying || work->ticket || work->wake_at != USEC_NEVER;
@@ -398,7 +398,7 @@ void agent_check(const struct agent *agent)
 	assert(agent->by_id.count == agent->tasks.count);
 	assert(agent->tasks.count <= AGENT_TASKS_LIMIT);
 	for (size_t i = 0; i < agent->tasks.count; i++) {
-		const struct work *work = agent->tasks.items[i];
+		const struct held *work = agent->tasks.items[i];
 
 		check_task(agent, work);
 		check_progress(agent, work);

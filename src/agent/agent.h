@@ -61,7 +61,8 @@ enum fact_kind {
 	FACT_PULL = JOB_PULL, FACT_CREATE, FACT_START, FACT_SIGNAL, FACT_DESTROY,
 	FACT_EXIT,
 	/* After a restart of the agent, one for each container that a keeper still holds (running or exited):
-	 * `running`, `runtime_id`, times and exit_code tell which. Then one FACT_RECONCILED. */
+	 * `running`, `runtime_id`, times and exit_code tell which. Then one FACT_RECONCILED. Also when a
+	 * container shows up late. EXIT and FOUND are not ok when nobody knows how it ended; `reason` says so. */
 	FACT_FOUND,
 	FACT_RECONCILED,
 	FACT_KIND_COUNT

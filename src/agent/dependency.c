@@ -2,7 +2,7 @@
  *
  * Besides dependsOn, a link asks that its container has started. volumesFrom asks only that the container
  * was created, which all of a task are before the first one starts. */
-#include "agent/work.h"
+#include "agent/held.h"
 
 static size_t find(const struct acs_task *task, struct str name)
 {
@@ -59,10 +59,10 @@ static enum dependency_verdict broken(struct str *ret_reason, struct arena *aren
 }
 
 /* `other` has not got there yet: does its startTimeout allow more waiting? */
-static bool times_out(const struct work *work, size_t other, usec now, usec *wake_at)
+static bool times_out(const struct held *work, size_t other, usec now, usec *wake_at)
 {
 	const struct agent_container *container = &work->record->containers.items[other];
-	int32_t timeout = work_container(work, other)->start_timeout.value;
+	int32_t timeout = held_definition(work, other)->start_timeout.value;
 	usec deadline;
 
 	if (timeout <= 0 || !container->started_at.has)
@@ -72,11 +72,11 @@ static bool times_out(const struct work *work, size_t other, usec now, usec *wak
 	return now >= deadline;
 }
 
-static enum dependency_verdict judge_one(const struct work *work, struct str target, struct str on,
+static enum dependency_verdict judge_one(const struct held *work, struct str target, struct str on,
 					 struct str condition, usec now, struct arena *arena,
 					 struct str *ret_reason, usec *wake_at)
 {
-	size_t other = work_find_container(work, on);
+	size_t other = held_find_container(work, on);
 	const struct agent_container *container = &work->record->containers.items[other];
 	bool start = str_equal(condition, S("START"));
 
@@ -96,10 +96,10 @@ static enum dependency_verdict judge_one(const struct work *work, struct str tar
 	return DEPENDENCY_WAITS;
 }
 
-enum dependency_verdict dependency_judge(const struct work *work, size_t index, usec now, struct arena *arena,
+enum dependency_verdict dependency_judge(const struct held *work, size_t index, usec now, struct arena *arena,
 					 struct str *ret_reason, usec *wake_at)
 {
-	const struct acs_container *container = work_container(work, index);
+	const struct acs_container *container = held_definition(work, index);
 	enum dependency_verdict worst = DEPENDENCY_MET;
 
 	for (size_t i = 0; i < container->depends_on.count; i++) {
@@ -114,7 +114,7 @@ enum dependency_verdict dependency_judge(const struct work *work, size_t index, 
 	return worst;
 }
 
-bool dependency_may_stop(const struct work *work, size_t index)
+bool dependency_may_stop(const struct held *work, size_t index)
 {
 	const struct agent_containers *containers = &work->record->containers;
 

@@ -3,25 +3,25 @@
  * Containers of a task go through the same gates together: all pulled, the task created (cgroup and
  * keeper), then each started as soon as its dependencies allow. Pulling comes before the first start, so
  * that nothing slow ever stands before a signal in the task's queue of jobs. */
-#include "agent/work.h"
+#include "agent/held.h"
 
 enum { KILL_AGAIN_SECONDS = 10, REPORT_PATIENCE_HOURS = 72, FAREWELL_SECONDS = 10 };
 
-static void wake(struct work *work, usec at) { work->wake_at = MIN(work->wake_at, at); }
+static void wake(struct held *work, usec at) { work->wake_at = MIN(work->wake_at, at); }
 
-static void job(struct step *step, struct work *work, enum job_kind kind, size_t container, int signal)
+static void job(struct step *step, struct held *work, enum job_kind kind, size_t container, int signal)
 {
 	*list_push(&step->out->jobs) = (struct job){
 		.kind = kind, .task_id = work->id, .container = (uint32_t)container, .signal = signal};
 }
 
-void engine_container_stopped(struct work *work, size_t index, usec at)
+void engine_container_stopped(struct held *work, size_t index, usec at)
 {
 	struct agent_container *container = &work->record->containers.items[index];
 
 	container->known = container->desired = AGENT_STATUS_STOPPED;
 	container->finished_at = (struct maybe_time){at, true};
-	if (work_container(work, index)->essential.value && container->started_at.has &&
+	if (held_definition(work, index)->essential.value && container->started_at.has &&
 	    !work->record->execution_stopped_at.has)
 		work->record->execution_stopped_at = container->finished_at;
 	work->touched = work->durable = true;
@@ -29,7 +29,7 @@ void engine_container_stopped(struct work *work, size_t index, usec at)
 
 /* ---- What is wanted */
 
-static bool an_essential_stopped(const struct work *work)
+static bool an_essential_stopped(const struct held *work)
 {
 	const struct agent_containers *containers = &work->record->containers;
 	size_t stopped = 0;
@@ -37,7 +37,7 @@ static bool an_essential_stopped(const struct work *work)
 	for (size_t i = 0; i < containers->count; i++) {
 		if (containers->items[i].known != AGENT_STATUS_STOPPED)
 			continue;
-		if (work_container(work, i)->essential.value)
+		if (held_definition(work, i)->essential.value)
 			return true;
 		stopped++;
 	}
@@ -45,7 +45,7 @@ static bool an_essential_stopped(const struct work *work)
 }
 
 /* A container that is to stop and never ran, or that can never start: true when it is settled now. */
-static bool settle_container(struct step *step, struct work *work, size_t index)
+static bool settle_container(struct step *step, struct held *work, size_t index)
 {
 	struct agent_container *container = &work->record->containers.items[index];
 	usec wake_at = USEC_NEVER;
@@ -65,20 +65,20 @@ static bool settle_container(struct step *step, struct work *work, size_t index)
 }
 
 /* Each pass either settles a container, of which there are few, or is the last. */
-static void settle(struct step *step, struct work *work)
+static void settle(struct step *step, struct held *work)
 {
 	bool again = true;
 
 	while (again) {
 		again = false;
 		if (an_essential_stopped(work))
-			work_stop(work);
+			held_stop(work);
 		for (size_t i = 0; i < work->record->containers.count; i++)
 			again |= settle_container(step, work, i);
 	}
 }
 
-static void explain_early_stop(struct step *step, struct work *work)
+static void explain_early_stop(struct step *step, struct held *work)
 {
 	struct agent_task *record = work->record;
 
@@ -90,7 +90,7 @@ static void explain_early_stop(struct step *step, struct work *work)
 
 /* ---- Room on the host */
 
-static void admit(struct step *step, struct work *work)
+static void admit(struct step *step, struct held *work)
 {
 	struct agent_task *record = work->record;
 
@@ -101,7 +101,7 @@ static void admit(struct step *step, struct work *work)
 			"ResourceInitializationError: the task needs %lld CPU units and %lld MiB, this instance has "
 			"%lld and %lld", (long long)work->demand.cpu_units, (long long)work->demand.memory_mib,
 			(long long)step->agent->options.cpu_units, (long long)step->agent->options.memory_mib);
-		work_stop(work);
+		held_stop(work);
 		return;
 	}
 	if (!ledger_fits(step->agent, work))
@@ -113,12 +113,12 @@ static void admit(struct step *step, struct work *work)
 
 /* ---- Towards RUNNING */
 
-static bool pull(struct step *step, struct work *work)
+static bool pull(struct step *step, struct held *work)
 {
 	bool all = true;
 
 	for (size_t i = 0; i < work->record->containers.count; i++) {
-		struct container_work *container = &work->containers[i];
+		struct held_container *container = &work->containers[i];
 
 		if (work->record->containers.items[i].known != AGENT_STATUS_NONE)
 			continue;
@@ -135,7 +135,7 @@ static bool pull(struct step *step, struct work *work)
 	return all;
 }
 
-static void start(struct step *step, struct work *work)
+static void start(struct step *step, struct held *work)
 {
 	for (size_t i = 0; i < work->record->containers.count; i++) {
 		struct agent_container *container = &work->record->containers.items[i];
@@ -157,24 +157,24 @@ static void start(struct step *step, struct work *work)
 
 /* ---- Towards STOPPED */
 
-static usec stop_timeout(const struct step *step, const struct work *work, size_t index)
+static usec stop_timeout(const struct step *step, const struct held *work, size_t index)
 {
-	struct maybe_integer timeout = work_container(work, index)->stop_timeout;
+	struct maybe_integer timeout = held_definition(work, index)->stop_timeout;
 
 	return timeout.has && timeout.value > 0 ? timeout.value * USEC_PER_SEC : step->agent->options.stop_timeout;
 }
 
-static void give_up(struct step *step, struct work *work, size_t index)
+static void give_up(struct step *step, struct held *work, size_t index)
 {
 	work->record->containers.items[index].reason =
 		S("CannotStopContainerError: the container does not end, not even by SIGKILL");
 	engine_container_stopped(work, index, step->now);
 }
 
-static void kill_container(struct step *step, struct work *work, size_t index)
+static void kill_container(struct step *step, struct held *work, size_t index)
 {
 	struct agent_container *container = &work->record->containers.items[index];
-	struct container_work *under_way = &work->containers[index];
+	struct held_container *under_way = &work->containers[index];
 
 	if (step->now < under_way->kill_at) {
 		wake(work, under_way->kill_at);
@@ -193,7 +193,7 @@ static void kill_container(struct step *step, struct work *work, size_t index)
 	job(step, work, JOB_SIGNAL, index, 9);
 }
 
-static void stop_container(struct step *step, struct work *work, size_t index)
+static void stop_container(struct step *step, struct held *work, size_t index)
 {
 	struct agent_container *container = &work->record->containers.items[index];
 	usec deadline;
@@ -214,7 +214,7 @@ static void stop_container(struct step *step, struct work *work, size_t index)
 	}
 }
 
-static void stop(struct step *step, struct work *work)
+static void stop(struct step *step, struct held *work)
 {
 	struct agent_containers *containers = &work->record->containers;
 
@@ -231,7 +231,7 @@ static void stop(struct step *step, struct work *work)
 
 /* ---- The task's own status: the least of its containers', never backwards */
 
-static enum agent_status least(const struct work *work)
+static enum agent_status least(const struct held *work)
 {
 	const struct agent_containers *containers = &work->record->containers;
 	enum agent_status status = AGENT_STATUS_STOPPED;
@@ -242,19 +242,19 @@ static enum agent_status least(const struct work *work)
 }
 
 /* RUNNING is reached when every container runs or has ended, and all that are essential did start. */
-static bool has_run(const struct work *work)
+static bool has_run(const struct held *work)
 {
 	const struct agent_containers *containers = &work->record->containers;
 
 	if (containers->count == 0 || least(work) < AGENT_STATUS_RUNNING)
 		return false;
 	for (size_t i = 0; i < containers->count; i++)
-		if (work_container(work, i)->essential.value && !containers->items[i].started_at.has)
+		if (held_definition(work, i)->essential.value && !containers->items[i].started_at.has)
 			return false;
 	return true;
 }
 
-static void set_known(struct step *step, struct work *work)
+static void set_known(struct step *step, struct held *work)
 {
 	struct agent_task *record = work->record;
 	enum agent_status status = least(work);
@@ -288,7 +288,7 @@ static usec patience(const struct step *step)
 }
 
 /* When nothing is to be kept for longer: cleanup_wait after the end, and once the server knows. */
-static usec destroy_time(const struct step *step, const struct work *work)
+static usec destroy_time(const struct step *step, const struct held *work)
 {
 	const struct agent_task *record = work->record;
 	usec at = step->agent->stop_all ? record->stopped_at.value : record->remove_at.value;
@@ -298,7 +298,7 @@ static usec destroy_time(const struct step *step, const struct work *work)
 	return MAX(at, work->destroy_at);
 }
 
-static void clean_up(struct step *step, struct work *work)
+static void clean_up(struct step *step, struct held *work)
 {
 	usec at;
 
@@ -313,11 +313,11 @@ static void clean_up(struct step *step, struct work *work)
 	job(step, work, JOB_DESTROY, 0, 0);
 }
 
-void engine_advance(struct step *step, struct work *work)
+void engine_advance(struct step *step, struct held *work)
 {
 	work->wake_at = USEC_NEVER;
 	if (step->agent->stop_all)
-		work_stop(work);
+		held_stop(work);
 	settle(step, work);
 	admit(step, work);
 	settle(step, work);

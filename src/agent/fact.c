@@ -1,9 +1,9 @@
 /* fact.c - what the hands report, written into the task's record. */
-#include "agent/work.h"
+#include "agent/held.h"
 
 enum { DESTROY_AGAIN_SECONDS = 1, DESTROY_AGAIN_LIMIT_SECONDS = 60 };
 
-static void pulls_ended(struct work *work, usec at)
+static void pulls_ended(struct held *work, usec at)
 {
 	for (size_t i = 0; i < work->record->containers.count; i++)
 		if (work->record->containers.items[i].known == AGENT_STATUS_NONE)
@@ -12,10 +12,10 @@ static void pulls_ended(struct work *work, usec at)
 }
 
 /* What is pulled is not stored: after a crash it is pulled again, which finds it present. */
-static void pulled(struct step *step, struct work *work, size_t index, const struct fact *fact)
+static void pulled(struct step *step, struct held *work, size_t index, const struct fact *fact)
 {
 	struct agent_container *container = &work->record->containers.items[index];
-	struct container_work *under_way = &work->containers[index];
+	struct held_container *under_way = &work->containers[index];
 
 	under_way->pulling = false;
 	if (container->known != AGENT_STATUS_NONE)
@@ -35,7 +35,7 @@ static void pulled(struct step *step, struct work *work, size_t index, const str
 	pulls_ended(work, fact->at ? fact->at : step->now);
 }
 
-static void created(struct work *work, const struct fact *fact)
+static void created(struct held *work, const struct fact *fact)
 {
 	struct agent_containers *containers = &work->record->containers;
 
@@ -44,7 +44,7 @@ static void created(struct work *work, const struct fact *fact)
 	work->touched = true;
 	if (!fact->ok) {
 		work->record->reason = fact->reason;
-		work_stop(work);
+		held_stop(work);
 		return;
 	}
 	for (size_t i = 0; i < containers->count; i++)
@@ -52,7 +52,7 @@ static void created(struct work *work, const struct fact *fact)
 			containers->items[i].known = AGENT_STATUS_CREATED;
 }
 
-static void runs(struct work *work, size_t index, const struct fact *fact, usec at)
+static void runs(struct held *work, size_t index, const struct fact *fact, usec at)
 {
 	struct agent_container *container = &work->record->containers.items[index];
 
@@ -66,7 +66,7 @@ static void runs(struct work *work, size_t index, const struct fact *fact, usec 
 	container->known = MAX(container->known, AGENT_STATUS_RUNNING);
 }
 
-static void started(struct step *step, struct work *work, size_t index, const struct fact *fact)
+static void started(struct step *step, struct held *work, size_t index, const struct fact *fact)
 {
 	struct agent_container *container = &work->record->containers.items[index];
 
@@ -79,7 +79,8 @@ static void started(struct step *step, struct work *work, size_t index, const st
 	}
 }
 
-static void exited(struct step *step, struct work *work, size_t index, const struct fact *fact)
+/* Not `ok`: nobody knows how it ended (its keeper died), and the reason says so. */
+static void exited(struct step *step, struct held *work, size_t index, const struct fact *fact)
 {
 	struct agent_container *container = &work->record->containers.items[index];
 	usec at = fact->at ? fact->at : step->now;
@@ -88,35 +89,32 @@ static void exited(struct step *step, struct work *work, size_t index, const str
 		return;
 	if (!container->started_at.has)
 		container->started_at = (struct maybe_time){at, true};
-	container->exit_code = (struct maybe_integer){fact->exit_code, true};
-	if (fact->out_of_memory)
-		container->reason = S("OutOfMemoryError: Container killed due to memory usage");
+	if (str_has(fact->runtime_id))
+		container->runtime_id = fact->runtime_id;
+	if (fact->bindings.items)
+		container->network_bindings = fact->bindings;
+	if (fact->ok)
+		container->exit_code = (struct maybe_integer){fact->exit_code, true};
+	if (!fact->ok || fact->out_of_memory)
+		container->reason = fact->ok ? S("OutOfMemoryError: Container killed due to memory usage") : fact->reason;
 	engine_container_stopped(work, index, at);
 }
 
-static void found(struct step *step, struct work *work, size_t index, const struct fact *fact)
+/* After a restart, or when a container shows up late: what was given up and yet runs must not go on. */
+static void found(struct step *step, struct held *work, size_t index, const struct fact *fact)
 {
-	struct container_work *under_way = &work->containers[index];
+	struct held_container *under_way = &work->containers[index];
 
-	if (step->agent->reconciled)
-		return;
 	under_way->found = true;
-	if (work->record->containers.items[index].known == AGENT_STATUS_STOPPED) {
-		under_way->stray = fact->running;
-		return;
-	}
-	if (!fact->running) {
-		if (str_has(fact->runtime_id))
-			work->record->containers.items[index].runtime_id = fact->runtime_id;
-		if (fact->bindings.items)
-			work->record->containers.items[index].network_bindings = fact->bindings;
+	if (work->record->containers.items[index].known == AGENT_STATUS_STOPPED)
+		under_way->stray = fact->ok && fact->running;
+	else if (fact->ok && fact->running)
+		runs(work, index, fact, fact->at ? fact->at : step->now);
+	else
 		exited(step, work, index, fact);
-		return;
-	}
-	runs(work, index, fact, fact->at ? fact->at : step->now);
 }
 
-static void destroyed(struct step *step, struct work *work, const struct fact *fact)
+static void destroyed(struct step *step, struct held *work, const struct fact *fact)
 {
 	work->destroying = false;
 	if (fact->ok)
@@ -136,10 +134,10 @@ static void reconciled(struct step *step)
 		return;
 	agent->reconciled = true;
 	for (size_t i = 0; i < agent->tasks.count; i++) {
-		struct work *work = agent->tasks.items[i];
+		struct held *work = agent->tasks.items[i];
 		struct agent_containers *containers = &work->record->containers;
 
-		work_look(agent, work);
+		held_look(agent, work);
 		for (size_t j = 0; j < containers->count; j++) {
 			if (containers->items[j].known != AGENT_STATUS_RUNNING || work->containers[j].found)
 				continue;
@@ -150,9 +148,9 @@ static void reconciled(struct step *step)
 	}
 }
 
-static void container_fact(struct step *step, struct work *work, const struct fact *fact)
+static void container_fact(struct step *step, struct held *work, const struct fact *fact)
 {
-	size_t index = work_find_container(work, fact->container);
+	size_t index = held_find_container(work, fact->container);
 
 	if (index == work->record->containers.count)
 		return;
@@ -176,7 +174,7 @@ static void container_fact(struct step *step, struct work *work, const struct fa
 
 void fact_handle(struct step *step, const struct fact *fact)
 {
-	struct work *work;
+	struct held *work;
 
 	assert(fact->kind < FACT_KIND_COUNT);
 	if (fact->kind == FACT_RECONCILED) {
@@ -192,5 +190,5 @@ void fact_handle(struct step *step, const struct fact *fact)
 		destroyed(step, work, fact);
 	else
 		container_fact(step, work, fact);
-	work_look(step->agent, work);
+	held_look(step->agent, work);
 }

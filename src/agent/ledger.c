@@ -1,5 +1,5 @@
 /* ledger.c - the host's cpu, memory and ports, and who holds them (agent-protocol 3.1). */
-#include "agent/work.h"
+#include "agent/held.h"
 
 static bool is_set(const uint64_t *ports, uint16_t port) { return ports[port / 64] >> (port % 64) & 1; }
 
@@ -61,13 +61,13 @@ static bool port_release(uint64_t *ports, uint16_t port)
 	return true;
 }
 
-bool ledger_could_fit(const struct agent *agent, const struct work *work)
+bool ledger_could_fit(const struct agent *agent, const struct held *work)
 {
 	return work->demand.unlimited || (work->demand.cpu_units <= agent->options.cpu_units &&
 					  work->demand.memory_mib <= agent->options.memory_mib);
 }
 
-bool ledger_fits(const struct agent *agent, const struct work *work)
+bool ledger_fits(const struct agent *agent, const struct held *work)
 {
 	const struct ledger *ledger = &agent->ledger;
 
@@ -78,7 +78,7 @@ bool ledger_fits(const struct agent *agent, const struct work *work)
 	       each_port((struct ledger *)ledger, work->record->task, port_is_free);
 }
 
-void ledger_take(struct agent *agent, struct work *work)
+void ledger_take(struct agent *agent, struct held *work)
 {
 	assert(!work->holds);
 	work->holds = true;
@@ -89,7 +89,7 @@ void ledger_take(struct agent *agent, struct work *work)
 	each_port(&agent->ledger, work->record->task, port_take);
 }
 
-void ledger_release(struct agent *agent, struct work *work)
+void ledger_release(struct agent *agent, struct held *work)
 {
 	if (!work->holds)
 		return;

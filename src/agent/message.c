@@ -1,5 +1,5 @@
 /* message.c - what the server says on the channel (agent-protocol 2.4). */
-#include "agent/work.h"
+#include "agent/held.h"
 
 static void say(struct step *step, struct str type, const struct shape *shape, const void *value)
 {
@@ -44,9 +44,9 @@ static struct acs_iam_role_credentials *without_secrets(struct arena *arena,
 	return shown;
 }
 
-static struct work *find_task(struct agent *agent, struct str arn)
+static struct held *find_task(struct agent *agent, struct str arn)
 {
-	struct work *work;
+	struct held *work;
 	struct str id;
 
 	if (!accept_task_id(arn, &id))
@@ -58,7 +58,7 @@ static struct work *find_task(struct agent *agent, struct str arn)
 static void credentials_message(struct step *step, const void *value)
 {
 	const struct acs_iam_role_credentials_message *message = value;
-	struct work *work = find_task(step->agent, message->task_arn);
+	struct held *work = find_task(step->agent, message->task_arn);
 
 	if (!work || !message->role_credentials)
 		return;
@@ -81,22 +81,22 @@ static struct agent_containers describe_containers(struct arena *arena, const st
 	return containers;
 }
 
-static struct work *add(struct step *step, struct str id, const struct acs_task *task, enum agent_status status)
+static struct held *add(struct step *step, struct str id, const struct acs_task *task, enum agent_status status)
 {
 	bool ended = status == AGENT_STATUS_STOPPED;
 	struct acs_task kept = *task;
 	struct agent_task record = {.task = &kept, .desired = ended ? status : AGENT_STATUS_RUNNING,
 				    .known = status, .reported = AGENT_STATUS_NONE};
-	struct work *work;
+	struct held *work;
 
 	kept.role_credentials = without_secrets(step->arena, task->role_credentials);
 	kept.execution_role_credentials = without_secrets(step->arena, task->execution_role_credentials);
 	record.containers = describe_containers(step->arena, task, record.desired, status);
 	if (ended)
 		record.stopped_at = record.remove_at = (struct maybe_time){step->now, true};
-	work = work_add(step->agent, id, &record);
+	work = held_add(step->agent, id, &record);
 	work->touched = work->durable = true;
-	work_look(step->agent, work);
+	held_look(step->agent, work);
 	return work;
 }
 
@@ -129,18 +129,18 @@ static bool parse_status(struct str word, enum agent_status *ret_status)
 	return false;
 }
 
-static void known_task(struct step *step, struct work *work, enum agent_status desired)
+static void known_task(struct step *step, struct held *work, enum agent_status desired)
 {
 	if (desired != AGENT_STATUS_STOPPED || work->record->desired == AGENT_STATUS_STOPPED)
 		return;
-	work_stop(work);
-	work_look(step->agent, work);
+	held_stop(work);
+	held_look(step->agent, work);
 }
 
 static bool new_task(struct step *step, struct str id, const struct acs_task *task, enum agent_status desired)
 {
 	struct error error;
-	struct work *work;
+	struct held *work;
 
 	if (step->agent->tasks.count >= AGENT_TASKS_LIMIT)
 		return false;
@@ -178,7 +178,7 @@ static bool refuse_status(struct step *step, struct str id, const struct acs_tas
 static bool take_task(struct step *step, const struct acs_task *task, struct str message_id)
 {
 	enum agent_status desired;
-	struct work *work;
+	struct held *work;
 	struct str id;
 	bool taken = true;
 
@@ -307,7 +307,7 @@ static void verification_ack(struct step *step, const void *value)
 	if (str_empty(message->message_id) || !str_equal(message->message_id, step->agent->verification))
 		return;
 	for (size_t i = 0; i < message->stop_tasks.count; i++) {
-		struct work *work = find_task(step->agent, message->stop_tasks.items[i].task_arn);
+		struct held *work = find_task(step->agent, message->stop_tasks.items[i].task_arn);
 
 		if (work)
 			known_task(step, work, AGENT_STATUS_STOPPED);

@@ -3,7 +3,7 @@
  * A task is reported level by level: RUNNING once it ran, even when it has ended since, then STOPPED. Between,
  * the end of a container that is not essential is reported with the task RUNNING. PENDING is sent only when
  * a container has to wait for the end of another, so that its digests are known meanwhile. */
-#include "agent/work.h"
+#include "agent/held.h"
 
 enum {
 	RETRY_FIRST_MSEC = 1000, RETRY_LIMIT_SECONDS = 30,
@@ -149,7 +149,7 @@ static void registered(struct step *step, const struct ecs_register_container_in
 	agent->register_attempts = 0;
 	agent->connect_at = step->now;
 	for (size_t i = 0; i < agent->tasks.count; i++)
-		work_look(agent, agent->tasks.items[i]);
+		held_look(agent, agent->tasks.items[i]);
 }
 
 static bool cluster_is_missing(const struct agent_event *event)
@@ -185,10 +185,10 @@ static struct str status_word(enum agent_status status)
 	return status == AGENT_STATUS_RUNNING ? S("RUNNING") : S("STOPPED");
 }
 
-static bool waits_for_an_end(const struct work *work)
+static bool waits_for_an_end(const struct held *work)
 {
 	for (size_t i = 0; i < work->record->containers.count; i++) {
-		const struct acs_dependencies *depends_on = &work_container(work, i)->depends_on;
+		const struct acs_dependencies *depends_on = &held_definition(work, i)->depends_on;
 
 		if (work->record->containers.items[i].known >= AGENT_STATUS_RUNNING)
 			continue;
@@ -200,17 +200,17 @@ static bool waits_for_an_end(const struct work *work)
 }
 
 /* A task said to run has its essential containers running, whatever became of them since. */
-static enum agent_status container_status(const struct work *work, size_t index, enum agent_status task)
+static enum agent_status container_status(const struct held *work, size_t index, enum agent_status task)
 {
 	enum agent_status known = work->record->containers.items[index].known;
 
-	if (task == AGENT_STATUS_RUNNING && work_container(work, index)->essential.value)
+	if (task == AGENT_STATUS_RUNNING && held_definition(work, index)->essential.value)
 		return MIN(known, AGENT_STATUS_RUNNING);
 	return known;
 }
 
 /* Only those that are not essential can, while the task is said to run. */
-static bool a_container_moved(const struct work *work)
+static bool a_container_moved(const struct held *work)
 {
 	const struct agent_containers *containers = &work->record->containers;
 
@@ -221,7 +221,7 @@ static bool a_container_moved(const struct work *work)
 }
 
 /* What to tell next; ABSENT: nothing. */
-static enum agent_status due(const struct work *work)
+static enum agent_status due(const struct held *work)
 {
 	const struct agent_task *record = work->record;
 
@@ -237,7 +237,7 @@ static enum agent_status due(const struct work *work)
 	return AGENT_STATUS_ABSENT;
 }
 
-static void describe_container(struct step *step, struct work *work, size_t index,
+static void describe_container(struct step *step, struct held *work, size_t index,
 			       struct ecs_container_state_change *out)
 {
 	const struct agent_container *container = &work->record->containers.items[index];
@@ -257,7 +257,7 @@ static void describe_container(struct step *step, struct work *work, size_t inde
 	out->reason = str_slice(container->reason, 0, 1024);
 }
 
-static void submit(struct step *step, struct work *work)
+static void submit(struct step *step, struct held *work)
 {
 	const struct agent_task *record = work->record;
 	size_t count = record->containers.count;
@@ -282,7 +282,7 @@ static void submit(struct step *step, struct work *work)
 	map_put(&step->agent->by_ticket, (struct str){(char *)&work->ticket, sizeof(work->ticket)}, work);
 }
 
-void report_task(struct step *step, struct work *work)
+void report_task(struct step *step, struct held *work)
 {
 	enum agent_status status = due(work);
 
@@ -296,7 +296,7 @@ void report_task(struct step *step, struct work *work)
 	submit(step, work);
 }
 
-static void told(struct work *work)
+static void told(struct held *work)
 {
 	struct agent_containers *containers = &work->record->containers;
 
@@ -307,11 +307,11 @@ static void told(struct work *work)
 	work->touched = work->durable = true;
 }
 
-static void submit_answer(struct step *step, struct work *work, const struct agent_event *event)
+static void submit_answer(struct step *step, struct held *work, const struct agent_event *event)
 {
 	map_remove(&step->agent->by_ticket, (struct str){(char *)&work->ticket, sizeof(work->ticket)});
 	work->ticket = 0;
-	work_look(step->agent, work);
+	held_look(step->agent, work);
 	if (event->output || event->error == ERROR_INVALID_PARAMETER || event->error == ERROR_CLIENT)
 		told(work);                              /* or refused for good: not said again */
 	else
@@ -321,7 +321,7 @@ static void submit_answer(struct step *step, struct work *work, const struct age
 
 void report_answer(struct step *step, const struct agent_event *event)
 {
-	struct work *work;
+	struct held *work;
 
 	if (event->ticket && event->ticket == step->agent->register_ticket) {
 		register_answer(step, event);

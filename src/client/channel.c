@@ -417,6 +417,7 @@ static bool prepare_tls(struct channel *channel)
 {
 	const struct client_options *options = channel->options;
 	const char *host = arena_cstr(&channel->arena, channel->address.host);
+	X509_VERIFY_PARAM *rules;
 
 	ERR_clear_error();
 	channel->tls_context = SSL_CTX_new(TLS_client_method());
@@ -435,7 +436,7 @@ static bool prepare_tls(struct channel *channel)
 		abort();
 	SSL_set_bio(channel->tls, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
 	SSL_set_tlsext_host_name(channel->tls, host);
-	X509_VERIFY_PARAM *rules = SSL_get0_param(channel->tls);
+	rules = SSL_get0_param(channel->tls);
 	if (X509_VERIFY_PARAM_set1_ip_asc(rules, host) != 1)
 		X509_VERIFY_PARAM_set1_host(rules, host, 0);
 	SSL_set_connect_state(channel->tls);

@@ -9,12 +9,14 @@ bool page_refuse_token(struct call *call)
 	return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid token.");
 }
 
-bool page_size(struct call *call, struct maybe_integer max_results, int32_t fallback, int32_t limit, size_t *ret_size)
+bool page_size(struct call *call, struct maybe_integer max_results, int32_t fallback, int32_t limit,
+	       size_t *ret_size)
 {
 	int32_t size = max_results.has ? max_results.value : fallback;
 
 	if (size < 1 || size > limit)
-		return fail(&call->error, ERROR_INVALID_PARAMETER, "maxResults must be between 1 and %d", limit);
+		return fail(&call->error, ERROR_INVALID_PARAMETER,
+			    "maxResults must be between 1 and %d", limit);
 	*ret_size = (size_t)size;
 	return true;
 }
@@ -28,7 +30,8 @@ static struct str token_make(struct call *call, struct str list, struct str key)
 {
 	auto_buffer text = {0};
 
-	base64_encode(arena_printf(call->arena, "%.*s%.*s", STR(list_hash(call, list)), STR(key)), &text);
+	base64_encode(arena_printf(call->arena, "%.*s%.*s", STR(list_hash(call, list)), STR(key)),
+		      &text);
 	return arena_copy(call->arena, buffer_str(&text));
 }
 
@@ -44,13 +47,14 @@ static bool token_read(struct call *call, struct str list, struct str token, str
 }
 
 /* Where the page begins; its first node may still not fit. */
-static bool page_start(struct call *call, const struct sorted *tree, const struct page_request *request,
-		       struct sorted_node **ret_node)
+static bool page_start(struct call *call, const struct sorted *tree,
+		       const struct page_request *request, struct sorted_node **ret_node)
 {
 	struct str key;
 
 	if (str_empty(request->token)) {
-		*ret_node = str_has(request->prefix) ? sorted_at_or_after(tree, request->prefix) : sorted_first(tree);
+		*ret_node = str_has(request->prefix) ? sorted_at_or_after(tree, request->prefix)
+						     : sorted_first(tree);
 		return true;
 	}
 	if (!token_read(call, request->list, request->token, &key))
@@ -76,7 +80,8 @@ bool page_take(struct call *call, const struct sorted *tree, const struct page_r
 		if (request->fits && !request->fits(node, request->arg))
 			continue;
 		if (page.count == size) {
-			page.next_token = token_make(call, request->list, page.nodes[size - 1]->key);
+			page.next_token =
+				token_make(call, request->list, page.nodes[size - 1]->key);
 			break;
 		}
 		page.nodes[page.count++] = node;

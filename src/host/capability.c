@@ -55,8 +55,9 @@ uint64_t capability_all(void)
 {
 	uint64_t bits = 0;
 
-	for (unsigned i = 0; i < CAPABILITY_COUNT && prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)
-		bits |= UINT64_C(1) << i;
+	for (unsigned i = 0; i < CAPABILITY_COUNT; i++)
+		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+			bits |= UINT64_C(1) << i;
 	return bits;
 }
 

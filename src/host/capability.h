@@ -6,7 +6,7 @@
 
 enum { CAPABILITY_COUNT = 41 };
 
-uint64_t capability_all(void);                           /* those that this kernel knows */
+uint64_t capability_all(void);                           /* that this agent can give: its own bounding set */
 uint64_t capability_default(void);                       /* docker's fourteen */
 bool capability_find(struct str name, uint64_t *ret_bits, struct error *err);
 /* Docker's rule: drop ALL first, add ALL first, then single ones. */

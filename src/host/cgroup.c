@@ -14,7 +14,7 @@ enum {
 	CGROUP_PATH_LIMIT = 1024,
 	CGROUP_FILE_LIMIT = 1 << 20,
 	CGROUP_DEPTH_LIMIT = 16,
-	CGROUP_TASKS_LIMIT = 100000,
+	MAKE_TRIES = 10,
 	MOUNTINFO_LIMIT = 16 << 20,
 	CPU_PERIOD_USEC = 100000,
 	CPU_QUOTA_LEAST_USEC = 1000,
@@ -179,8 +179,8 @@ static void hand_down(const char *folder, struct arena *arena)
 		file_put(AT_FDCWD, path, controllers[i], NULL);
 }
 
-static bool make_group(const struct hierarchy *row, bool v2, struct str name, struct arena *arena,
-		       struct error *err)
+static bool try_make_group(const struct hierarchy *row, bool v2, struct str name, struct arena *arena,
+			   struct error *err)
 {
 	const char *top = arena_cstr(arena, row->folder), *ours = path_of(row, STR_NONE, "", arena);
 	const char *group = path_of(row, name, "", arena), *levels[] = {top, ours, group};
@@ -203,6 +203,23 @@ static bool make_group(const struct hierarchy *row, bool v2, struct str name, st
 	if (mkdir(path_of(row, name, ".keeper", arena), 0755) < 0 && errno != EEXIST)
 		return fail_os(err, errno, "make the keeper's cgroup");
 	return true;
+}
+
+/* Another task's end may tidy wherry/ away just before ours is made in it. */
+static bool make_group(const struct hierarchy *row, bool v2, struct str name, struct arena *arena,
+		       struct error *err)
+{
+	struct error first = {0};
+
+	for (int i = 0; i < MAKE_TRIES; i++) {
+		if (try_make_group(row, v2, name, arena, &first))
+			return true;
+		if (first.os != ENOENT && first.code != ERROR_NOT_FOUND)
+			break;
+	}
+	if (err)
+		*err = first;
+	return false;
 }
 
 static int64_t quota_of(int64_t cpu_units)
@@ -432,29 +449,15 @@ bool cgroup_remove(struct str name, struct error *err)
 	return ok;
 }
 
-bool cgroup_list(struct arena *arena, struct str **ret_names, size_t *ret_count, struct error *err)
+void cgroup_tidy(void)
 {
+	auto_arena arena = {0};
 	struct hierarchies all;
-	struct str *entries = NULL;
-	size_t count = 0, kept = 0;
-	const char *folder;
 
-	if (!find_hierarchies(arena, &all, err))
-		return false;
-	folder = path_of(&all.rows[0], STR_NONE, "", arena);
-	if (!folder_list(AT_FDCWD, folder, CGROUP_TASKS_LIMIT, arena, &entries, &count, err) &&
-	    err->code != ERROR_NOT_FOUND)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		struct stat status;
-
-		if (stat(path_of(&all.rows[0], entries[i], "", arena), &status) == 0 &&
-		    S_ISDIR(status.st_mode))
-			entries[kept++] = entries[i];
-	}
-	*ret_names = entries;
-	*ret_count = kept;
-	return true;
+	if (!find_hierarchies(&arena, &all, NULL))
+		return;
+	for (size_t i = 0; i < all.count; i++)
+		rmdir(path_of(&all.rows[i], STR_NONE, "", &arena));
 }
 
 /* The number after `key` in a file of "key number" lines, or the only number when `key` is empty. */

@@ -28,13 +28,12 @@ bool cgroup_join_files(struct str name, struct arena *arena, struct str **ret_fi
 bool cgroup_memory_files(struct str name, struct arena *arena, struct str *ret_folder, struct str *ret_file,
 			 struct error *err);
 bool cgroup_kill(struct str name, struct error *err);            /* every process in it and below */
-bool cgroup_remove(struct str name, struct error *err);          /* with all below; fine when there is none.
-								  * Empty name: wherry/ itself */
+bool cgroup_remove(struct str name, struct error *err);          /* with all below; fine when there is none */
 /* Whether the kernel killed anything in the group for want of memory. */
 bool cgroup_saw_oom(struct str name);
 
-/* Names of the groups under wherry/, sorted: what a crash may have left. */
-bool cgroup_list(struct arena *arena, struct str **ret_names, size_t *ret_count, struct error *err);
+/* Removes wherry/ itself when nothing is in it. */
+void cgroup_tidy(void);
 
 struct cgroup_usage { uint64_t cpu_usec, memory_bytes, memory_cache_bytes, memory_peak_bytes; };
 bool cgroup_read_usage(struct str name, struct cgroup_usage *ret_usage, struct error *err);

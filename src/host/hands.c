@@ -319,9 +319,12 @@ static void heard_locked(struct hands *hands, struct lane *lane, const struct ke
 			return;
 		}
 	}
-	if (event->kind != KEEPER_EXITED && event->kind != KEEPER_STARTED)
+	if (event->kind == KEEPER_EXITED || event->kind == KEEPER_HAS_EXITED)
+		work = work_new(WORK_EXITED, name);
+	else if (event->kind == KEEPER_STARTED || event->kind == KEEPER_IS_RUNNING)
+		work = work_new(WORK_STARTED, name);
+	else
 		return;
-	work = work_new(event->kind == KEEPER_EXITED ? WORK_EXITED : WORK_STARTED, name);
 	work->event = *event;
 	lane_add_locked(hands, lane, work);
 }

@@ -821,14 +821,15 @@ static void do_started(struct hands *hands, struct lane *lane, struct work *work
 
 /* ---- Reconciling ---- */
 
-/* False when the line broke; the keeper is asked again when the lane loses it. */
+/* False when the line broke. A keeper that is only slow is not gone: its answers come to its lane later. */
 static bool ask_keeper(struct hands *hands, struct str task_id, int fd, struct arena *arena)
 {
 	struct keeper_event event;
+	struct error err = {0};
 
 	if (!keeper_send(fd, KEEPER_LIST, STR_NONE, 0, NULL))
 		return false;
-	while (keeper_receive(fd, LIST_PATIENCE, &event, NULL)) {
+	while (keeper_receive(fd, LIST_PATIENCE, &event, &err)) {
 		if (event.kind == KEEPER_LISTED)
 			return true;
 		if (event.kind == KEEPER_EXITED)
@@ -837,7 +838,7 @@ static bool ask_keeper(struct hands *hands, struct str task_id, int fd, struct a
 			 event.kind == KEEPER_STARTED)
 			tell_found(hands, task_id, &event, arena);
 	}
-	return false;
+	return err.code == ERROR_REFUSED;
 }
 
 static void reconcile_task(struct hands *hands, struct str task_id)
@@ -898,19 +899,15 @@ static bool sweep_folder(struct hands *hands, struct str parent, struct error *e
 	       sweep_tasks(hands, names, count, err);
 }
 
+/* A task's folders are made before anything else of it, so they name all that there can be. */
 bool hands_sweep(struct hands *hands, struct error *err)
 {
-	auto_arena arena = {0};
 	struct error second = {0};
-	struct str *groups;
-	size_t count;
 	bool ok = sweep_folder(hands, hands->options.run, err);
 
 	ok = sweep_folder(hands, hands->options.data, ok ? err : &second) && ok;
-	if (!cgroup_list(&arena, &groups, &count, ok ? err : &second))
-		return false;
-	ok = sweep_tasks(hands, groups, count, ok ? err : &second) && ok;
-	return cgroup_remove(S(""), ok ? err : &second) && ok;
+	cgroup_tidy();
+	return ok;
 }
 
 static void (*const works[])(struct hands *hands, struct lane *lane, struct work *work) = {

@@ -442,8 +442,7 @@ static uint64_t tree_bytes(struct collection *collection, const char *path)
 	FTSENT *entry;
 
 	while (walk && (entry = fts_read(walk)))
-		if (entry->fts_info != FTS_DP && entry->fts_statp &&
-		    (entry->fts_info == FTS_D || entry->fts_statp->st_nlink == 1))
+		if (entry->fts_info == FTS_F && entry->fts_statp->st_nlink == 1)
 			bytes += (uint64_t)entry->fts_statp->st_blocks * 512;
 	if (walk)
 		fts_close(walk);

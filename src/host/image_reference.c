@@ -6,6 +6,9 @@ enum { REPOSITORY_LIMIT = 255, TAG_LIMIT = 128, DIGEST_LEN = 7 + 64 };
 static bool is_small(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 static bool is_letter(char c) { return is_small(c) || (c >= 'A' && c <= 'Z'); }
 
+/* strchr alone would find the NUL that ends `set`. */
+static bool is_one_of(char c, const char *set) { return c != '\0' && strchr(set, c); }
+
 bool is_digest(struct str text)
 {
 	if (text.len != DIGEST_LEN || !str_starts(text, S("sha256:")))
@@ -21,7 +24,7 @@ static bool is_tag(struct str tag)
 	if (str_empty(tag) || tag.len > TAG_LIMIT || tag.ptr[0] == '.' || tag.ptr[0] == '-')
 		return false;
 	for (size_t i = 0; i < tag.len; i++)
-		if (!is_letter(tag.ptr[i]) && !strchr("_.-", tag.ptr[i]))
+		if (!is_letter(tag.ptr[i]) && !is_one_of(tag.ptr[i], "_.-"))
 			return false;
 	return true;
 }
@@ -78,7 +81,7 @@ static bool is_port(struct str port)
 static bool is_host_name(struct str name)
 {
 	for (size_t i = 0; i < name.len; i++)
-		if (!is_letter(name.ptr[i]) && !strchr(".-", name.ptr[i]))
+		if (!is_letter(name.ptr[i]) && !is_one_of(name.ptr[i], ".-"))
 			return false;
 	return name.len > 0 && is_letter(name.ptr[0]) && is_letter(name.ptr[name.len - 1]);
 }
@@ -88,7 +91,7 @@ static bool is_ip6(struct str name)
 	if (!str_starts(name, S("[")) || !str_ends(name, S("]")) || name.len < 4)
 		return false;
 	for (size_t i = 1; i + 1 < name.len; i++)
-		if (!strchr("0123456789abcdefABCDEF:.", name.ptr[i]))
+		if (!is_one_of(name.ptr[i], "0123456789abcdefABCDEF:."))
 			return false;
 	return true;
 }
@@ -162,11 +165,11 @@ bool image_reference_parse(struct str text, struct arena *arena, struct image_re
 	}
 	if (str_equal(reference.registry, S("index.docker.io")))
 		reference.registry = S("docker.io");
-	if (!is_registry(reference.registry) || !is_repository(rest))
-		return malformed(text, has_upper_case(rest) ? ": repository name must be lowercase" : "", err);
 	reference.repository = rest;
-	if (str_equal(reference.registry, S("docker.io")) && str_find(rest, '/') == rest.len)
+	if (str_equal(reference.registry, S("docker.io")) && str_find(rest, '/') == rest.len && !str_empty(rest))
 		reference.repository = arena_printf(arena, "library/%.*s", STR(rest));
+	if (!is_registry(reference.registry) || !is_repository(reference.repository))
+		return malformed(text, has_upper_case(rest) ? ": repository name must be lowercase" : "", err);
 	if (!str_has(reference.tag) && !str_has(reference.digest))
 		reference.tag = S("latest");
 	*ret_reference = reference;

@@ -93,14 +93,13 @@ static bool is_member(struct str members, struct str name)
 	return false;
 }
 
-static void find_memberships(struct str text, struct str name, struct arena *arena, struct user *user)
+static void find_memberships(struct str text, struct str name, struct user *user)
 {
 	struct group_row row;
 	struct str line;
 
-	user->groups = arena_array(arena, int64_t, USER_GROUPS_LIMIT);
 	while (str_cut(&text, '\n', &line))
-		if (parse_group(line, &row) && is_member(row.members, name) &&
+		if (parse_group(line, &row) && is_member(row.members, name) && row.gid != user->gid &&
 		    user->group_count < USER_GROUPS_LIMIT)
 			user->groups[user->group_count++] = row.gid;
 }
@@ -127,12 +126,13 @@ bool user_find(int root, struct str text, struct arena *arena, struct user *ret_
 		user.gid = row.gid;
 		user.home = row.home.len > 0 ? row.home : user.home;
 	}
-	if (!str_empty(group)) {
-		if (!find_group(groups, group, &user.gid, err))
-			return false;
-	} else if (known) {
-		find_memberships(groups, row.name, arena, &user);
-	}
+	if (!str_empty(group) && !find_group(groups, group, &user.gid, err))
+		return false;
+	/* The first group is a supplementary one, too, or dropping it would gain what it is denied. */
+	user.groups = arena_array(arena, int64_t, USER_GROUPS_LIMIT);
+	user.groups[user.group_count++] = user.gid;
+	if (str_empty(group) && known)
+		find_memberships(groups, row.name, &user);
 	*ret_user = user;
 	return true;
 }

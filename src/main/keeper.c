@@ -36,6 +36,14 @@ enum {
 	LAUNCH_LIMIT = 256 << 10,                        /* bytes of a launch file */
 	EXIT_IS_RUNNING_ALREADY = 3,
 	LISTEN_BACKLOG = 8,
+	STRAYS_LIMIT = 256,
+};
+
+/* A child that ended while nobody knew whose it is: a runtime may let a container go before it has
+ * told its pid. Kept while anything is being launched. */
+struct stray {
+	pid_t pid;
+	int status;
 };
 
 enum phase { PHASE_FREE, PHASE_STARTING, PHASE_RUNNING, PHASE_EXITED };
@@ -63,6 +71,8 @@ static struct keeper {
 	char join_error[256];                            /* why the keeper is not in its cgroup, or empty */
 	int lock_fd, listen_fd, client_fd, signal_fd;
 	bool quitting;
+	struct stray strays[STRAYS_LIMIT];
+	size_t stray_count;
 	struct container containers[KEEPER_CONTAINERS_LIMIT];
 	char block[READ_BLOCK];
 	char log[LOG_BLOCK];
@@ -596,6 +606,20 @@ static const char *runtime_said(const char *name)
 	return said;
 }
 
+static void container_ended(struct container *container, int status);
+
+static void claim_stray(struct container *container)
+{
+	for (size_t i = 0; i < keeper.stray_count; i++)
+		if (keeper.strays[i].pid == container->what.pid) {
+			int status = keeper.strays[i].status;
+
+			keeper.strays[i] = keeper.strays[--keeper.stray_count];
+			container_ended(container, status);
+			return;
+		}
+}
+
 static void launcher_ended(struct container *container, int status)
 {
 	struct keeper_event *what = &container->what;
@@ -613,6 +637,7 @@ static void launcher_ended(struct container *container, int status)
 	what->exit_code = what->out_of_memory = 0;
 	state_write(container);
 	tell(container, KEEPER_STARTED, NULL);
+	claim_stray(container);
 }
 
 static bool saw_oom(const char *name)
@@ -677,34 +702,28 @@ static bool child_ended(pid_t pid, int status)
 	return false;
 }
 
-/* A container's process becomes ours when its launcher ends, so launchers are looked at first: only then
- * is a process that nobody knows really nobody's (left by a container without a pid namespace). */
-static void reap_launchers(void)
+static bool is_launching(void)
 {
-	int status;
-
-	for (size_t i = 0; i < KEEPER_CONTAINERS_LIMIT; i++) {
-		pid_t launcher = keeper.containers[i].launcher;
-
-		if (launcher > 0 && waitpid(launcher, &status, WNOHANG) == launcher)
-			child_ended(launcher, status);
-	}
+	for (size_t i = 0; i < KEEPER_CONTAINERS_LIMIT; i++)
+		if (keeper.containers[i].launcher > 0)
+			return true;
+	return false;
 }
 
+/* What nobody claims was left by a container without a pid namespace. */
 static void reap(void)
 {
-	siginfo_t info;
 	int status;
+	pid_t pid;
 
-	for (;;) {
-		info.si_pid = 0;
-		reap_launchers();
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-			return;
-		reap_launchers();
-		if (waitpid(info.si_pid, &status, WNOHANG) == info.si_pid)
-			child_ended(info.si_pid, status);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (child_ended(pid, status))
+			continue;
+		if (is_launching() && keeper.stray_count < STRAYS_LIMIT)
+			keeper.strays[keeper.stray_count++] = (struct stray){pid, status};
 	}
+	if (!is_launching())
+		keeper.stray_count = 0;
 }
 
 /* ---- Requests ---- */

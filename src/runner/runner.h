@@ -9,7 +9,7 @@
 
 struct runner_options {
 	struct str endpoint, region, key_id, secret;     /* ECS_BACKEND_HOST, AWS_DEFAULT_REGION, AWS_* */
-	struct str data, run;                            /* DATA/agent and RUN */
+	struct str data, run;                            /* DATA and RUN: agent/, images/, logs/; sockets, namespaces */
 	struct str runtime, keeper;
 	struct str bridge_cidr;
 	bool insecure_tls, allow_http_registries;
@@ -19,3 +19,7 @@ struct runner_options {
 /* Runs until SIGTERM or SIGINT (containers go on) or a terminal refusal. Returns the process's exit code
  * (agent-protocol 1.1). SIGUSR1: stop and destroy every task and the network, then exit 0 (`wherry down`). */
 int runner_run(const struct runner_options *options);
+
+/* Takes away by name what agents that crashed left on this machine: containers, mounts, namespaces, cgroups, rules.
+ * Needs no server. Returns the process's exit code. */
+int runner_sweep(const struct runner_options *options);

@@ -1,5 +1,6 @@
 #include "server/connection.h"
 #include <stdio.h>
+#include "os/clock.h"
 #include "server/channel.h"
 #include "server/front.h"
 #include "server/log.h"
@@ -29,7 +30,7 @@ static struct exchange *exchange_new(struct connection *connection)
 	}
 	exchange->io = io;
 	exchange->connection = connection;
-	exchange->started = io_now(io);
+	exchange->started = clock_monotonic();
 	exchange->place = METRICS_OPERATIONS_LIMIT - 1;
 	exchange->work.home = &io->outbox;
 	return exchange;
@@ -73,7 +74,7 @@ void exchange_pool_fini(struct io *io)
 static void count_exchange(struct exchange *exchange)
 {
 	const struct answer *answer = &exchange->work.answer;
-	usec latency = io_now(exchange->io) - exchange->started;
+	usec latency = clock_monotonic() - exchange->started;
 
 	metrics_request(&exchange->io->metrics, exchange->place, answer->code, latency);
 	if (exchange->io->server->options->log_requests)
@@ -180,6 +181,7 @@ void exchange_upgrade(struct exchange *exchange, struct str accept)
 	exchange_free(exchange);
 	channel_start(channel, connection);
 	connection_write(connection, (struct str){head, (size_t)len}, S(""));
+	connection_resume(connection);
 }
 
 /* ---- writing */
@@ -622,13 +624,13 @@ static void discard(uv_handle_t *handle)
 	free(handle->data);
 }
 
-/* One connection too many: a short answer and goodbye. */
+/* One connection too many: a short answer, which ends with the connection. */
 static void turn_away(struct connection *connection)
 {
 	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/x-amz-json-1.1\r\n"
-				   "Content-Length: 82\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+				   "Retry-After: 1\r\nConnection: close\r\n\r\n"
 				   "{\"__type\":\"ServiceUnavailableException\",\"message\":\"Too many "
-				   "open connections here\"}";
+				   "open connections.\"}";
 	uv_buf_t text = uv_buf_init((char *)busy, sizeof(busy) - 1);
 
 	metric_add(&connection->io->metrics.refused, 1);

@@ -167,6 +167,15 @@ static bool split_target(struct http_request *request)
 	return true;
 }
 
+/* http_parser as packaged takes "Name : value" and makes the space a part of the name. */
+static bool has_odd_name(const struct http_request *request)
+{
+	for (size_t i = 0; i < request->header_count; i++)
+		if (request->headers[i].name.len == 0 || memchr(request->headers[i].name.ptr, ' ', request->headers[i].name.len))
+			return true;
+	return false;
+}
+
 /* What http_parser lets pass. */
 static const char *check_head(const struct http_reader *reader, struct http_request *request, int *ret_status)
 {
@@ -179,6 +188,8 @@ static const char *check_head(const struct http_reader *reader, struct http_requ
 		return "only HTTP/1.0 and HTTP/1.1 are spoken here";
 	}
 	request->http_1_0 = reader->parser.http_minor == 0;
+	if (has_odd_name(request))
+		return "white space in a header's name";
 	if (http_header_count(request, S("host")) != 1 &&
 	    !(request->http_1_0 && http_header_count(request, S("host")) == 0))
 		return "exactly one Host header is required";

@@ -1,6 +1,7 @@
 /* tls.h - TLS over bytes in memory: the connection moves them to and from the socket. */
 #pragma once
 #include <openssl/ssl.h>
+#include "base/arena.h"
 #include "base/buffer.h"
 #include "base/error.h"
 

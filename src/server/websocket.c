@@ -83,8 +83,8 @@ bool websocket_read(struct websocket *websocket, struct str bytes)
 	result = wslay_event_recv(websocket->context);
 	websocket->reading = false;
 	websocket->input = STR_NONE;
-	if (result == 0)
-		result = wslay_event_send(websocket->context);
+	/* Also after a broken frame: the goodbye that says so is queued. */
+	wslay_event_send(websocket->context);
 	return result == 0 && wslay_event_get_read_enabled(websocket->context);
 }
 

@@ -4,5 +4,8 @@
 
 #define CLUSTER_RETENTION (3600 * USEC_PER_SEC)          /* AWS: unspecified; at least an hour (ecs-behaviour 3.1) */
 
-/* Forgets a cluster that has been INACTIVE for CLUSTER_RETENTION and has nothing in it any more. */
-void cluster_settle(struct plane *plane, struct cluster_entry *cluster);
+/* When to call cluster_settle; USEC_NEVER while it is ACTIVE. */
+usec cluster_ends_at(const struct cluster_entry *cluster);
+
+/* Deletes a cluster whose time has come and that has nothing in it any more; true when it is gone. */
+bool cluster_settle(struct plane *plane, struct cluster_entry *cluster);

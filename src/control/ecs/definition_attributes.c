@@ -1,15 +1,16 @@
 /* Where a task definition can run, and what it asks of a container instance (ecs-behaviour 4.5). */
 #include <assert.h>
-#include <stdio.h>
 #include "control/ecs/definition_rules.h"
 
-enum { ATTRIBUTES_LIMIT = 64, ATTRIBUTE_NAME_LIMIT = 300 };
+/* More than the names below with all their words; those that a request makes up are counted. */
+enum { FIXED_NAMES = 64 };
 
 #define API_VERSION "com.amazonaws.ecs.capability.docker-remote-api."
 
 /* The names gathered so far, each once. */
 struct gather {
 	struct ecs_requires_attributes list;
+	size_t capacity;
 	struct arena *arena;
 };
 
@@ -26,8 +27,8 @@ static void add(struct gather *gather, const char *format, ...)
 	for (size_t i = 0; i < gather->list.count; i++)
 		if (str_equal(gather->list.items[i].name, name))
 			return;
-	if (gather->list.count < ATTRIBUTES_LIMIT)
-		gather->list.items[gather->list.count++].name = name;
+	assert(gather->list.count < gather->capacity);
+	gather->list.items[gather->list.count++].name = name;
 }
 
 /* The Docker API version that first had a log driver. */
@@ -35,26 +36,26 @@ static const char *log_driver_version(enum ecs_log_driver driver)
 {
 	switch (driver) {
 	case ECS_LOG_DRIVER_JSON_FILE:
-	case ECS_LOG_DRIVER_SYSLOG:
-		return "1.18";
+	case ECS_LOG_DRIVER_SYSLOG: return "1.18";
 	case ECS_LOG_DRIVER_GELF:
-	case ECS_LOG_DRIVER_FLUENTD:
-		return "1.20";
-	case ECS_LOG_DRIVER_SPLUNK:
-		return "1.22";
-	default:
-		return "1.19";
+	case ECS_LOG_DRIVER_FLUENTD: return "1.20";
+	case ECS_LOG_DRIVER_SPLUNK: return "1.22";
+	default: return "1.19";
 	}
 }
 
-static void add_secrets(struct gather *gather, const struct ecs_secret_list *secrets, const char *use)
+static void add_secrets(struct gather *gather, const struct ecs_secret_list *secrets,
+			const char *use)
 {
 	for (size_t i = 0; i < secrets->count; i++)
 		add(gather, "ecs.capability.secrets.%s.%s",
-		    str_contains(secrets->items[i].value_from, S(":secretsmanager:")) ? "asm" : "ssm", use);
+		    str_contains(secrets->items[i].value_from, S(":secretsmanager:")) ? "asm"
+										      : "ssm",
+		    use);
 }
 
-static void add_logging(struct gather *gather, const struct ecs_log_configuration *log, bool has_execution_role)
+static void add_logging(struct gather *gather, const struct ecs_log_configuration *log,
+			bool has_execution_role)
 {
 	if (!log)
 		return;
@@ -85,7 +86,8 @@ static void add_firelens(struct gather *gather, const struct ecs_firelens_config
 	    STR(shape_word_text(&shape_ecs_firelens_configuration_type, (int32_t)firelens->type)));
 	for (size_t i = 0; i < firelens->options.count; i++)
 		if (str_equal(firelens->options.items[i].key, S("config-file-type")))
-			add(gather, "ecs.capability.firelens.options.config.%.*s", STR(firelens->options.items[i].value));
+			add(gather, "ecs.capability.firelens.options.config.%.*s",
+			    STR(firelens->options.items[i].value));
 }
 
 static void add_linux(struct gather *gather, const struct ecs_linux_parameters *linux_parameters)
@@ -98,9 +100,11 @@ static void add_linux(struct gather *gather, const struct ecs_linux_parameters *
 		add(gather, API_VERSION "1.22");
 }
 
-static void add_container(struct gather *gather, const struct ecs_container_definition *container, bool has_execution_role)
+static void add_container(struct gather *gather, const struct ecs_container_definition *container,
+			  bool has_execution_role)
 {
-	if (container->depends_on.count || container->start_timeout.has || container->stop_timeout.has)
+	if (container->depends_on.count || container->start_timeout.has ||
+	    container->stop_timeout.has)
 		add(gather, "ecs.capability.container-ordering");
 	if (container->health_check) {
 		add(gather, "ecs.capability.container-health-check");
@@ -175,13 +179,29 @@ static void add_task(struct gather *gather, const struct ecs_task_definition *de
 		add(gather, "ecs.capability.fault-injection");
 }
 
+static size_t count_made_up(const struct ecs_task_definition *definition)
+{
+	size_t count = definition->volumes.count;
+
+	for (size_t i = 0; i < definition->container_definitions.count; i++) {
+		const struct ecs_firelens_configuration *firelens =
+			definition->container_definitions.items[i].firelens_configuration;
+
+		count += firelens ? firelens->options.count : 0;
+	}
+	return count;
+}
+
 /* None: the list stays absent. */
 void definition_derive_attributes(struct ecs_task_definition *definition, struct arena *arena)
 {
-	struct gather gather = {{arena_array(arena, struct ecs_attribute, ATTRIBUTES_LIMIT), 0}, arena};
+	size_t capacity = FIXED_NAMES + count_made_up(definition);
+	struct gather gather = {
+		{arena_array(arena, struct ecs_attribute, capacity), 0}, capacity, arena};
 
 	for (size_t i = 0; i < definition->container_definitions.count; i++)
-		add_container(&gather, &definition->container_definitions.items[i], str_has(definition->execution_role_arn));
+		add_container(&gather, &definition->container_definitions.items[i],
+			      str_has(definition->execution_role_arn));
 	for (size_t i = 0; i < definition->volumes.count; i++)
 		add_volume(&gather, &definition->volumes.items[i]);
 	add_task(&gather, definition);
@@ -193,13 +213,17 @@ void definition_derive_attributes(struct ecs_task_definition *definition, struct
 
 static bool fits_managed_instances(const struct ecs_task_definition *definition)
 {
-	if (definition->network_mode != ECS_NETWORK_MODE_AWSVPC || definition_is_windows(definition))
+	if (definition->network_mode != ECS_NETWORK_MODE_AWSVPC ||
+	    definition_is_windows(definition))
 		return false;
 	for (size_t i = 0; i < definition->container_definitions.count; i++) {
-		const struct ecs_log_configuration *log = definition->container_definitions.items[i].log_configuration;
+		const struct ecs_log_configuration *log =
+			definition->container_definitions.items[i].log_configuration;
 
-		if (log && log->log_driver != ECS_LOG_DRIVER_AWSLOGS && log->log_driver != ECS_LOG_DRIVER_SPLUNK &&
-		    log->log_driver != ECS_LOG_DRIVER_AWSFIRELENS && log->log_driver != ECS_LOG_DRIVER_JSON_FILE)
+		if (log && log->log_driver != ECS_LOG_DRIVER_AWSLOGS &&
+		    log->log_driver != ECS_LOG_DRIVER_SPLUNK &&
+		    log->log_driver != ECS_LOG_DRIVER_AWSFIRELENS &&
+		    log->log_driver != ECS_LOG_DRIVER_JSON_FILE)
 			return false;
 	}
 	return true;
@@ -209,11 +233,13 @@ static bool fits_fargate(const struct ecs_task_definition *definition)
 {
 	int64_t cpu, memory;
 
-	if (definition->network_mode != ECS_NETWORK_MODE_AWSVPC || definition_fargate_obstacle(definition))
+	if (definition->network_mode != ECS_NETWORK_MODE_AWSVPC ||
+	    definition_fargate_obstacle(definition))
 		return false;
 	if (!str_has(definition->cpu) || !str_has(definition->memory))
 		return true;
-	return definition_parse_cpu(definition->cpu, &cpu) && definition_parse_memory(definition->memory, &memory) &&
+	return definition_parse_cpu(definition->cpu, &cpu) &&
+	       definition_parse_memory(definition->memory, &memory) &&
 	       definition_is_fargate_size(definition, cpu, memory);
 }
 

@@ -6,9 +6,12 @@
 #include "wire/json.h"
 
 enum {
-	TASK_CPU_MINIMUM = 128, TASK_CPU_MAXIMUM = 196608,
-	STORAGE_MINIMUM_GIB = 21, STORAGE_MAXIMUM_GIB = 200,
-	EXPRESSION_LIMIT = 2000, ROLE_NAME_LIMIT = 64,
+	TASK_CPU_MINIMUM = 128,
+	TASK_CPU_MAXIMUM = 196608,
+	STORAGE_MINIMUM_GIB = 21,
+	STORAGE_MAXIMUM_GIB = 200,
+	EXPRESSION_LIMIT = 2000,
+	ROLE_NAME_LIMIT = 64,
 };
 
 /* ---- sizes */
@@ -51,9 +54,11 @@ static bool parse_units(struct str text, const struct unit *units, size_t count,
 	for (size_t i = 0; i < count; i++) {
 		size_t suffix = units[i].suffix.len;
 
-		if (number.len > suffix && str_equal_ignoring_case(str_slice(number, number.len - suffix, number.len),
-								    units[i].suffix))
-			return parse_scaled(str_trim(str_slice(number, 0, number.len - suffix)), units[i].scale, ret_value);
+		if (number.len > suffix &&
+		    str_equal_ignoring_case(str_slice(number, number.len - suffix, number.len),
+					    units[i].suffix))
+			return parse_scaled(str_trim(str_slice(number, 0, number.len - suffix)),
+					    units[i].scale, ret_value);
 	}
 	return parse_scaled(number, 1, ret_value);
 }
@@ -68,7 +73,10 @@ bool definition_parse_cpu(struct str text, int64_t *ret_units)
 bool definition_parse_memory(struct str text, int64_t *ret_mebibytes)
 {
 	static const struct unit units[] = {
-		{STR_INIT("gib"), 1024}, {STR_INIT("gb"), 1024}, {STR_INIT("mib"), 1}, {STR_INIT("mb"), 1},
+		{STR_INIT("gib"), 1024},
+		{STR_INIT("gb"), 1024},
+		{STR_INIT("mib"), 1},
+		{STR_INIT("mb"), 1},
 	};
 
 	return parse_units(text, units, COUNT(units), ret_mebibytes);
@@ -78,18 +86,21 @@ bool definition_parse_memory(struct str text, int64_t *ret_mebibytes)
 static const struct fargate_size {
 	int64_t cpu, from, to, step;
 } fargate_sizes[] = {
-	{256, 512, 1024, 512}, {256, 2048, 2048, 1024}, {512, 1024, 4096, 1024}, {1024, 2048, 8192, 1024},
-	{2048, 4096, 16384, 1024}, {4096, 8192, 30720, 1024}, {8192, 16384, 61440, 4096}, {16384, 32768, 122880, 8192},
+	{256, 512, 1024, 512},      {256, 2048, 2048, 1024},      {512, 1024, 4096, 1024},
+	{1024, 2048, 8192, 1024},   {2048, 4096, 16384, 1024},    {4096, 8192, 30720, 1024},
+	{8192, 16384, 61440, 4096}, {16384, 32768, 122880, 8192},
 };
 
-bool definition_is_fargate_size(const struct ecs_task_definition *definition, int64_t cpu, int64_t memory)
+bool definition_is_fargate_size(const struct ecs_task_definition *definition, int64_t cpu,
+				int64_t memory)
 {
 	if (definition_is_windows(definition) && (cpu < 1024 || cpu > 4096))
 		return false;
 	for (size_t i = 0; i < COUNT(fargate_sizes); i++) {
 		const struct fargate_size *size = &fargate_sizes[i];
 
-		if (size->cpu == cpu && memory >= size->from && memory <= size->to && memory % size->step == 0)
+		if (size->cpu == cpu && memory >= size->from && memory <= size->to &&
+		    memory % size->step == 0)
 			return true;
 	}
 	return false;
@@ -98,8 +109,10 @@ bool definition_is_fargate_size(const struct ecs_task_definition *definition, in
 /* AWS's recorded answer is an InvalidParameterException, unlike its neighbours. */
 static bool refuse_size(const struct checks *checks, const char *which)
 {
-	return fail(checks->err, ERROR_INVALID_PARAMETER, "Invalid '%s' setting for task. For more information, see the "
-		    "Troubleshooting section of the Amazon ECS Developer Guide.", which);
+	return fail(checks->err, ERROR_INVALID_PARAMETER,
+		    "Invalid '%s' setting for task. For more information, see the "
+		    "Troubleshooting section of the Amazon ECS Developer Guide.",
+		    which);
 }
 
 static bool settle_sizes(struct checks *checks, struct arena *arena)
@@ -124,11 +137,15 @@ static bool check_sizes(const struct checks *checks)
 	if (checks->fargate && !checks->cpu)
 		return refuse(checks, "Fargate requires that 'cpu' be defined at the task level.");
 	if (checks->fargate && !checks->memory)
-		return refuse(checks, "Fargate requires that 'memory' be defined at the task level.");
-	if (checks->fargate && !definition_is_fargate_size(checks->definition, checks->cpu, checks->memory))
-		return refuse(checks, "No Fargate configuration exists for given values: %lld CPU, %lld memory. "
-			      "See the Amazon ECS documentation for the valid values.",
-			      (long long)checks->cpu, (long long)checks->memory);
+		return refuse(checks,
+			      "Fargate requires that 'memory' be defined at the task level.");
+	if (checks->fargate &&
+	    !definition_is_fargate_size(checks->definition, checks->cpu, checks->memory))
+		return refuse(
+			checks,
+			"No Fargate configuration exists for given values: %lld CPU, %lld memory. "
+			"See the Amazon ECS documentation for the valid values.",
+			(long long)checks->cpu, (long long)checks->memory);
 	if (checks->cpu && (checks->cpu < TASK_CPU_MINIMUM || checks->cpu > TASK_CPU_MAXIMUM))
 		return refuse_size(checks, "cpu");
 	return true;
@@ -144,7 +161,8 @@ bool definition_is_windows(const struct ecs_task_definition *definition)
 	       platform->operating_system_family != ECS_OS_FAMILY_LINUX;
 }
 
-bool definition_requires(const struct ecs_task_definition *definition, enum ecs_compatibility compatibility)
+bool definition_requires(const struct ecs_task_definition *definition,
+			 enum ecs_compatibility compatibility)
 {
 	for (size_t i = 0; i < definition->requires_compatibilities.count; i++)
 		if (definition->requires_compatibilities.items[i] == compatibility)
@@ -156,7 +174,8 @@ bool definition_is_ecr_image(struct str image)
 {
 	struct str host = str_slice(image, 0, str_find(image, '/'));
 
-	return host.len < image.len && str_contains(host, S(".dkr.ecr")) && str_contains(host, S(".amazonaws.com"));
+	return host.len < image.len && str_contains(host, S(".dkr.ecr")) &&
+	       str_contains(host, S(".amazonaws.com"));
 }
 
 static const char *linux_obstacle(const struct ecs_linux_parameters *linux_parameters)
@@ -171,7 +190,8 @@ static const char *linux_obstacle(const struct ecs_linux_parameters *linux_param
 		return "maxSwap";
 	if (linux_parameters->swappiness.has)
 		return "swappiness";
-	for (size_t i = 0; linux_parameters->capabilities && i < linux_parameters->capabilities->add.count; i++)
+	for (size_t i = 0;
+	     linux_parameters->capabilities && i < linux_parameters->capabilities->add.count; i++)
 		if (!str_equal(linux_parameters->capabilities->add.items[i], S("SYS_PTRACE")))
 			return "adding capabilities other than SYS_PTRACE";
 	return NULL;
@@ -195,7 +215,8 @@ static const char *container_obstacle(const struct ecs_container_definition *con
 		return "dockerSecurityOptions";
 	if (container->stop_timeout.has && container->stop_timeout.value > 120)
 		return "a stopTimeout of more than 120 seconds";
-	if (log && log->log_driver != ECS_LOG_DRIVER_AWSLOGS && log->log_driver != ECS_LOG_DRIVER_SPLUNK &&
+	if (log && log->log_driver != ECS_LOG_DRIVER_AWSLOGS &&
+	    log->log_driver != ECS_LOG_DRIVER_SPLUNK &&
 	    log->log_driver != ECS_LOG_DRIVER_AWSFIRELENS)
 		return "this log driver";
 	if (container->resource_requirements.count)
@@ -234,13 +255,15 @@ bool check_name_text(struct str name)
 	for (size_t i = 0; i < name.len; i++) {
 		char c = name.ptr[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_'))
 			return false;
 	}
 	return name.len > 0 && name.len <= DEFINITION_NAME_LIMIT;
 }
 
-const struct ecs_container_definition *checks_container(const struct checks *checks, struct str name)
+const struct ecs_container_definition *checks_container(const struct checks *checks,
+							struct str name)
 {
 	for (size_t i = 0; i < checks->definition->container_definitions.count; i++)
 		if (str_equal(checks->definition->container_definitions.items[i].name, name))
@@ -257,13 +280,16 @@ bool check_role(const struct checks *checks, struct str role)
 
 	if (!str_starts(role, S("arn:"))) {
 		for (size_t i = 0; i < role.len; i++)
-			if (!check_name_text(str_slice(role, i, i + 1)) && !strchr("+=,.@", role.ptr[i]))
+			if (!check_name_text(str_slice(role, i, i + 1)) &&
+			    !strchr("+=,.@", role.ptr[i]))
 				return refuse(checks, "Role is not valid");
-		return (role.len > 0 && role.len <= ROLE_NAME_LIMIT) || refuse(checks, "Role is not valid");
+		return (role.len > 0 && role.len <= ROLE_NAME_LIMIT) ||
+		       refuse(checks, "Role is not valid");
 	}
 	for (size_t i = 0; i < COUNT(piece); i++)
 		str_cut(&rest, ':', &piece[i]);
-	if (!str_equal(piece[2], S("iam")) || piece[4].len != 12 || !str_starts(rest, S("role/")) || rest.len <= 5)
+	if (!str_equal(piece[2], S("iam")) || piece[4].len != 12 || !str_starts(rest, S("role/")) ||
+	    rest.len <= 5)
 		return refuse(checks, "Role is not valid");
 	return true;
 }
@@ -272,8 +298,10 @@ static bool check_roles(const struct checks *checks)
 {
 	const struct ecs_task_definition *definition = checks->definition;
 
-	return (!str_has(definition->task_role_arn) || check_role(checks, definition->task_role_arn)) &&
-	       (!str_has(definition->execution_role_arn) || check_role(checks, definition->execution_role_arn));
+	return (!str_has(definition->task_role_arn) ||
+		check_role(checks, definition->task_role_arn)) &&
+	       (!str_has(definition->execution_role_arn) ||
+		check_role(checks, definition->execution_role_arn));
 }
 
 static bool check_modes(const struct checks *checks)
@@ -285,7 +313,8 @@ static bool check_modes(const struct checks *checks)
 	if (definition->network_mode != ECS_NETWORK_MODE_AWSVPC)
 		return refuse(checks, "Fargate only supports network mode ‘awsvpc’.");
 	if (definition->pid_mode == ECS_PID_MODE_HOST)
-		return refuse(checks, "Tasks using the Fargate launch type do not support pidMode 'host'. "
+		return refuse(checks,
+			      "Tasks using the Fargate launch type do not support pidMode 'host'. "
 			      "The supported value for pidMode is 'task'.");
 	return true;
 }
@@ -301,8 +330,9 @@ static bool check_family(const struct checks *checks)
 
 static int count_kinds(const struct ecs_volume *volume)
 {
-	return !!volume->host + !!volume->docker_volume_configuration + !!volume->efs_volume_configuration +
-	       !!volume->s3files_volume_configuration + !!volume->fsx_windows_file_server_volume_configuration +
+	return !!volume->host + !!volume->docker_volume_configuration +
+	       !!volume->efs_volume_configuration + !!volume->s3files_volume_configuration +
+	       !!volume->fsx_windows_file_server_volume_configuration +
 	       volume->configured_at_launch.value;
 }
 
@@ -314,15 +344,25 @@ static bool check_efs(const struct checks *checks, const struct ecs_volume *volu
 
 	if (!access)
 		return true;
-	if (str_has(access->access_point_id) && !str_empty(efs->root_directory) && !str_equal(efs->root_directory, S("/")))
-		return refuse(checks, "Volume '%.*s': rootDirectory must be omitted or set to / when an EFS access point is "
-			      "specified.", STR(volume->name));
+	if (str_has(access->access_point_id) && !str_empty(efs->root_directory) &&
+	    !str_equal(efs->root_directory, S("/")))
+		return refuse(checks,
+			      "Volume '%.*s': rootDirectory must be omitted or set to / when an "
+			      "EFS access point is "
+			      "specified.",
+			      STR(volume->name));
 	if (str_has(access->access_point_id) && !encrypted)
-		return refuse(checks, "Volume '%.*s': transit encryption must be enabled when an EFS access point is "
-			      "specified.", STR(volume->name));
+		return refuse(checks,
+			      "Volume '%.*s': transit encryption must be enabled when an EFS "
+			      "access point is "
+			      "specified.",
+			      STR(volume->name));
 	if (access->iam == ECS_EFS_AUTHORIZATION_CONFIG_IAM_ENABLED && !encrypted)
-		return refuse(checks, "Volume '%.*s': transit encryption must be enabled when Amazon EFS IAM authorization "
-			      "is used.", STR(volume->name));
+		return refuse(checks,
+			      "Volume '%.*s': transit encryption must be enabled when Amazon EFS "
+			      "IAM authorization "
+			      "is used.",
+			      STR(volume->name));
 	return true;
 }
 
@@ -333,11 +373,16 @@ static bool check_volume(const struct checks *checks, const struct ecs_volume *v
 	if (!check_name_text(volume->name))
 		return refuse(checks, "Volume.name contains invalid characters.");
 	if (count_kinds(volume) > 1)
-		return refuse(checks, "Volume '%.*s': only one volume configuration can be specified.", STR(volume->name));
-	if (volume->docker_volume_configuration && volume->docker_volume_configuration->autoprovision.value &&
-	    volume->docker_volume_configuration->scope != ECS_SCOPE_SHARED)
-		return refuse(checks, "Volume '%.*s': autoprovision can only be used with the shared scope.",
+		return refuse(checks,
+			      "Volume '%.*s': only one volume configuration can be specified.",
 			      STR(volume->name));
+	if (volume->docker_volume_configuration &&
+	    volume->docker_volume_configuration->autoprovision.value &&
+	    volume->docker_volume_configuration->scope != ECS_SCOPE_SHARED)
+		return refuse(
+			checks,
+			"Volume '%.*s': autoprovision can only be used with the shared scope.",
+			STR(volume->name));
 	if (checks->fargate && volume->host && !str_empty(volume->host->source_path))
 		return refuse(checks, "host.sourcePath should not be set for volumes in Fargate.");
 	return check_efs(checks, volume);
@@ -353,7 +398,8 @@ static bool check_volumes(const struct checks *checks)
 			return false;
 		for (size_t j = 0; j < i; j++)
 			if (str_equal(volumes->items[i].name, volumes->items[j].name))
-				return refuse(checks, "Duplicate name '%.*s'.", STR(volumes->items[i].name));
+				return refuse(checks, "Duplicate name '%.*s'.",
+					      STR(volumes->items[i].name));
 		at_launch += volumes->items[i].configured_at_launch.value;
 	}
 	return at_launch <= 1 || refuse(checks, "Only one volume can be configured at launch.");
@@ -361,22 +407,29 @@ static bool check_volumes(const struct checks *checks)
 
 static bool check_constraints(const struct checks *checks, struct arena *arena)
 {
-	const struct ecs_task_definition_placement_constraints *list = &checks->definition->placement_constraints;
+	const struct ecs_task_definition_placement_constraints *list =
+		&checks->definition->placement_constraints;
 	const struct cluster_query *query;
 
 	if (list->count > DEFINITION_CONSTRAINTS_LIMIT)
-		return refuse(checks, "A task definition can have at most %d placement constraints.",
+		return refuse(checks,
+			      "A task definition can have at most %d placement constraints.",
 			      DEFINITION_CONSTRAINTS_LIMIT);
 	for (size_t i = 0; i < list->count; i++) {
 		struct str expression = list->items[i].expression;
 
 		if (list->items[i].type != ECS_TASK_DEFINITION_PLACEMENT_CONSTRAINT_TYPE_MEMBER_OF)
-			return refuse(checks, "Placement constraint type should be one of [memberOf]");
+			return refuse(checks,
+				      "Placement constraint type should be one of [memberOf]");
 		if (str_empty(expression))
-			return refuse(checks, "Placement constraint expression should not be null or empty.");
+			return refuse(
+				checks,
+				"Placement constraint expression should not be null or empty.");
 		if (expression.len > EXPRESSION_LIMIT)
-			return refuse(checks, "Placement constraint expression can have at most %d characters.",
-				      EXPRESSION_LIMIT);
+			return refuse(
+				checks,
+				"Placement constraint expression can have at most %d characters.",
+				EXPRESSION_LIMIT);
 		if (!cluster_query_parse(expression, arena, &query, checks->err))
 			return false;
 	}
@@ -390,9 +443,12 @@ static bool check_proxy(const struct checks *checks)
 	if (!proxy)
 		return true;
 	if (checks->definition->network_mode != ECS_NETWORK_MODE_AWSVPC)
-		return refuse(checks, "proxyConfiguration is only supported when networkMode=awsvpc.");
+		return refuse(checks,
+			      "proxyConfiguration is only supported when networkMode=awsvpc.");
 	if (!checks_container(checks, proxy->container_name))
-		return refuse(checks, "The container %.*s of proxyConfiguration does not exist in the task definition.",
+		return refuse(checks,
+			      "The container %.*s of proxyConfiguration does not exist in the task "
+			      "definition.",
 			      STR(proxy->container_name));
 	return true;
 }
@@ -405,18 +461,21 @@ static bool check_storage(const struct checks *checks)
 		return true;
 	if (!checks->fargate)
 		return refuse(checks, "Ephemeral storage is only supported for Fargate tasks.");
-	if (storage->size_in_gi_b.value < STORAGE_MINIMUM_GIB || storage->size_in_gi_b.value > STORAGE_MAXIMUM_GIB)
-		return refuse(checks, "Ephemeral storage size must be between %d and %d GiB.", STORAGE_MINIMUM_GIB,
-			      STORAGE_MAXIMUM_GIB);
+	if (storage->size_in_gi_b.value < STORAGE_MINIMUM_GIB ||
+	    storage->size_in_gi_b.value > STORAGE_MAXIMUM_GIB)
+		return refuse(checks, "Ephemeral storage size must be between %d and %d GiB.",
+			      STORAGE_MINIMUM_GIB, STORAGE_MAXIMUM_GIB);
 	return true;
 }
 
 /* What is left after the obstacles with texts of their own. */
 static bool check_fargate(const struct checks *checks)
 {
-	const char *obstacle = checks->fargate ? definition_fargate_obstacle(checks->definition) : NULL;
+	const char *obstacle =
+		checks->fargate ? definition_fargate_obstacle(checks->definition) : NULL;
 
-	return !obstacle || refuse(checks, "Fargate compatible task definitions do not support %s", obstacle);
+	return !obstacle ||
+	       refuse(checks, "Fargate compatible task definitions do not support %s", obstacle);
 }
 
 static bool check_compatibilities(const struct checks *checks)
@@ -430,8 +489,9 @@ static bool check_compatibilities(const struct checks *checks)
 		for (size_t j = 0; j < definition->compatibilities.count; j++)
 			found |= definition->compatibilities.items[j] == asked;
 		if (!found)
-			return refuse(checks, "Task definition does not support launch_type %.*s.",
-				      STR(shape_word_text(&shape_ecs_compatibility, (int32_t)asked)));
+			return refuse(
+				checks, "Task definition does not support launch_type %.*s.",
+				STR(shape_word_text(&shape_ecs_compatibility, (int32_t)asked)));
 	}
 	return true;
 }
@@ -442,11 +502,13 @@ static bool check_bytes(const struct checks *checks)
 
 	json_encode(&shape_ecs_task_definition, checks->definition, &text);
 	return text.len <= DEFINITION_BYTES_LIMIT ||
-	       refuse(checks, "Actual length: '%zu'. Max allowed length is '%d' bytes.", text.len, DEFINITION_BYTES_LIMIT);
+	       refuse(checks, "Actual length: '%zu'. Max allowed length is '%d' bytes.", text.len,
+		      DEFINITION_BYTES_LIMIT);
 }
 
 /* The request as a definition; lists that AWS always sends are there. */
-static struct ecs_task_definition *copy_request(const struct ecs_register_task_definition_request *in, struct arena *arena)
+static struct ecs_task_definition *copy_request(
+	const struct ecs_register_task_definition_request *in, struct arena *arena)
 {
 	struct ecs_register_task_definition_request *copy =
 		shape_copy(&shape_ecs_register_task_definition_request, in, arena);
@@ -480,12 +542,14 @@ static struct ecs_task_definition *copy_request(const struct ecs_register_task_d
 	return definition;
 }
 
-/* Containers are checked after what they refer to, and before the rules that need their defaults. */
+/* Containers are checked after what they refer to, and before the rules that need their defaults.
+ */
 static bool check_all(struct checks *checks, struct arena *arena)
 {
-	return check_bytes(checks) && settle_sizes(checks, arena) && check_family(checks) && check_modes(checks) &&
-	       check_volumes(checks) && check_containers(checks) && check_roles(checks) && check_sizes(checks) &&
-	       check_storage(checks) && check_constraints(checks, arena) && check_proxy(checks) && check_fargate(checks);
+	return check_bytes(checks) && settle_sizes(checks, arena) && check_family(checks) &&
+	       check_modes(checks) && check_volumes(checks) && check_containers(checks) &&
+	       check_roles(checks) && check_sizes(checks) && check_storage(checks) &&
+	       check_constraints(checks, arena) && check_proxy(checks) && check_fargate(checks);
 }
 
 /* Lists of containers that AWS always sends. */
@@ -509,8 +573,9 @@ static void fill_container(struct ecs_container_definition *container, struct ar
 		container->system_controls.items = empty;
 }
 
-bool definition_settle_request(const struct ecs_register_task_definition_request *in, struct arena *arena,
-			       struct ecs_task_definition **ret_definition, struct error *err)
+bool definition_settle_request(const struct ecs_register_task_definition_request *in,
+			       struct arena *arena, struct ecs_task_definition **ret_definition,
+			       struct error *err)
 {
 	struct checks checks = {.definition = copy_request(in, arena), .err = err};
 

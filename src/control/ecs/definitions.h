@@ -4,5 +4,8 @@
 
 #define DEFINITION_RETENTION (3600 * USEC_PER_SEC)       /* DELETE_IN_PROGRESS is seen for an hour (ecs-behaviour 4.6) */
 
-/* Forgets a definition that is DELETE_IN_PROGRESS, unused, and was asked to go DEFINITION_RETENTION ago. */
-void definition_settle(struct plane *plane, struct definition_entry *definition);
+/* When to call definition_settle; USEC_NEVER unless it is DELETE_IN_PROGRESS. */
+usec definition_ends_at(const struct definition_entry *definition);
+
+/* Deletes a definition whose time has come and that nothing uses; true when it is gone. */
+bool definition_settle(struct plane *plane, struct definition_entry *definition);

@@ -4,8 +4,10 @@ static void clear_value(const struct shape *shape, void *value);
 
 static void clear_items(const struct shape *shape, const struct any_list *list)
 {
-	size_t stride = shape_stride(shape), offset = shape->kind == SHAPE_MAP ? shape->value_offset : 0;
-	bool inline_structure = shape->element->kind == SHAPE_STRUCTURE || shape->element->kind == SHAPE_UNION;
+	size_t stride = shape_stride(shape),
+	       offset = shape->kind == SHAPE_MAP ? shape->value_offset : 0;
+	bool inline_structure =
+		shape->element->kind == SHAPE_STRUCTURE || shape->element->kind == SHAPE_UNION;
 
 	for (size_t i = 0; i < list->count; i++) {
 		void *item = (char *)list->items + i * stride + offset;
@@ -27,11 +29,8 @@ static void clear_value(const struct shape *shape, void *value)
 			nulls_clear(shape, *(void **)value);
 		break;
 	case SHAPE_LIST:
-	case SHAPE_MAP:
-		clear_items(shape, value);
-		break;
-	default:
-		break;
+	case SHAPE_MAP: clear_items(shape, value); break;
+	default: break;
 	}
 }
 

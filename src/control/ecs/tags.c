@@ -21,7 +21,8 @@ static bool is_tag_text(struct str s)
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.ptr[i];
 
-		if (c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
+		if (c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+		    (c >= 'a' && c <= 'z'))
 			continue;
 		if (!c || !strchr(" _.:/=+-@", c))
 			return false;
@@ -49,13 +50,15 @@ static bool check_tag(struct error *err, enum error_code code, const struct ecs_
 	if (!str_has(tag->value))
 		return fail(err, code, "Tag value can not be null.");
 	if (str_empty(tag->key) || count_characters(tag->key) > TAG_KEY_LIMIT)
-		return fail(err, code, "Tag key must be between 1 and %d characters.", TAG_KEY_LIMIT);
+		return fail(err, code, "Tag key must be between 1 and %d characters.",
+			    TAG_KEY_LIMIT);
 	if (count_characters(tag->value) > TAG_VALUE_LIMIT)
 		return fail(err, code, "Tag value can be at most %d characters.", TAG_VALUE_LIMIT);
 	if (!is_tag_text(tag->key) || !is_tag_text(tag->value))
 		return fail(err, code, "Tag '%.*s' contains invalid characters.", STR(tag->key));
 	if (is_reserved(tag->key))
-		return fail(err, code, "aws: prefixed tag key names are not allowed for external use.");
+		return fail(err, code,
+			    "aws: prefixed tag key names are not allowed for external use.");
 	return true;
 }
 
@@ -77,12 +80,15 @@ bool check_tags(struct error *err, enum error_code code, const struct ecs_tags *
 	return true;
 }
 
-struct ecs_tags merge_tags(struct arena *arena, const struct ecs_tags *below, const struct ecs_tags *above)
+struct ecs_tags merge_tags(struct arena *arena, const struct ecs_tags *below,
+			   const struct ecs_tags *above)
 {
-	struct ecs_tags merged = {arena_array(arena, struct ecs_tag, below->count + above->count), 0};
+	struct ecs_tags merged = {arena_array(arena, struct ecs_tag, below->count + above->count),
+				  0};
 
 	for (size_t i = 0; i < below->count; i++) {
-		const struct ecs_tag *newer = tag_find(above->items, above->count, below->items[i].key);
+		const struct ecs_tag *newer =
+			tag_find(above->items, above->count, below->items[i].key);
 
 		merged.items[merged.count++] = newer ? *newer : below->items[i];
 	}
@@ -109,7 +115,7 @@ static bool task_is_gone(const void *value)
 
 static bool instance_is_gone(const void *value)
 {
-	return ((const struct container_instance *)value)->inactive_at.has;
+	return ((const struct container_instance *)value)->status == INSTANCE_STATUS_INACTIVE;
 }
 
 static bool definition_is_gone(const void *value)
@@ -121,13 +127,13 @@ static bool definition_is_gone(const void *value)
 static const struct taggable {
 	struct str type;
 	enum record_kind kind;
-	bool in_cluster;                                 /* short ARNs leave the cluster out */
+	bool in_cluster; /* short ARNs leave the cluster out */
 	size_t tags_offset;
 	bool (*is_gone)(const void *value);
 	const char *missing, *gone;
 } taggables[] = {
-	{STR_INIT("cluster"), RECORD_CLUSTER, false, offsetof(struct cluster, tags), cluster_is_gone,
-	 "The specified cluster does not exist.",
+	{STR_INIT("cluster"), RECORD_CLUSTER, false, offsetof(struct cluster, tags),
+	 cluster_is_gone, "The specified cluster does not exist.",
 	 "The specified cluster is inactive. Specify an active cluster and try again."},
 	{STR_INIT("service"), RECORD_SERVICE, true, offsetof(struct service, tags), service_is_gone,
 	 "The specified service does not exist.",
@@ -135,11 +141,14 @@ static const struct taggable {
 	{STR_INIT("task"), RECORD_TASK, true, offsetof(struct task, tags), task_is_gone,
 	 "The specified task does not exist.",
 	 "The specified task is stopped. Specify a running task and try again."},
-	{STR_INIT("container-instance"), RECORD_CONTAINER_INSTANCE, true, offsetof(struct container_instance, tags),
-	 instance_is_gone, "The specified container instance does not exist.",
-	 "The specified container instance is inactive. Specify an active container instance and try again."},
-	{STR_INIT("task-definition"), RECORD_TASK_DEFINITION, false, offsetof(struct task_definition, tags),
-	 definition_is_gone, "The specified task definition does not exist.", ""},
+	{STR_INIT("container-instance"), RECORD_CONTAINER_INSTANCE, true,
+	 offsetof(struct container_instance, tags), instance_is_gone,
+	 "The specified container instance does not exist.",
+	 "The specified container instance is inactive. Specify an active container instance and "
+	 "try again."},
+	{STR_INIT("task-definition"), RECORD_TASK_DEFINITION, false,
+	 offsetof(struct task_definition, tags), definition_is_gone,
+	 "The specified task definition does not exist.", ""},
 };
 
 struct target {
@@ -149,7 +158,8 @@ struct target {
 
 static const struct ecs_tags *target_tags(const struct target *target)
 {
-	return (const struct ecs_tags *)((const char *)target->entry->value + target->row->tags_offset);
+	return (const struct ecs_tags *)((const char *)target->entry->value +
+					 target->row->tags_offset);
 }
 
 static const struct taggable *taggable_find(struct str type)
@@ -178,10 +188,12 @@ static bool find_target(struct call *call, struct str arn, struct target *ret_ta
 	const struct taggable *row;
 	struct entry *entry;
 
-	if (!str_has(resource) || !str_cut(&id, '/', &type) || str_empty(id) || !(row = taggable_find(type)))
+	if (!str_has(resource) || !str_cut(&id, '/', &type) || str_empty(id) ||
+	    !(row = taggable_find(type)))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid resource ARN.");
 	if (!str_equal(arn, ecs_arn(call->plane, call->realm, "%.*s", STR(resource))))
-		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid identifier: %.*s", STR(arn));
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid identifier: %.*s",
+			    STR(arn));
 	if (row->in_cluster && str_find(id, '/') == id.len)
 		return fail(&call->error, ERROR_INVALID_PARAMETER,
 			    "Long arn format must be used for tagging operations");
@@ -214,7 +226,8 @@ static size_t count_user_tags(const struct ecs_tags *tags)
 	return count;
 }
 
-bool ecs_tag_resource(struct call *call, const struct ecs_tag_resource_request *in, struct ecs_tag_resource_response *out)
+bool ecs_tag_resource(struct call *call, const struct ecs_tag_resource_request *in,
+		      struct ecs_tag_resource_response *out)
 {
 	struct target target;
 	struct ecs_tags merged;
@@ -247,8 +260,9 @@ bool ecs_untag_resource(struct call *call, const struct ecs_untag_resource_reque
 
 	for (size_t i = 0; i < in->tag_keys.count; i++)
 		if (is_reserved(in->tag_keys.items[i]))
-			return fail(&call->error, ERROR_INVALID_PARAMETER,
-				    "aws: prefixed tag key names are not allowed for external use.");
+			return fail(
+				&call->error, ERROR_INVALID_PARAMETER,
+				"aws: prefixed tag key names are not allowed for external use.");
 	if (!find_target(call, in->resource_arn, &target))
 		return false;
 	old = target_tags(&target);
@@ -261,7 +275,8 @@ bool ecs_untag_resource(struct call *call, const struct ecs_untag_resource_reque
 	return true;
 }
 
-bool ecs_list_tags_for_resource(struct call *call, const struct ecs_list_tags_for_resource_request *in,
+bool ecs_list_tags_for_resource(struct call *call,
+				const struct ecs_list_tags_for_resource_request *in,
 				struct ecs_list_tags_for_resource_response *out)
 {
 	static const struct ecs_tags none;

@@ -96,6 +96,33 @@ TEST(a_container_that_nobody_holds_has_vanished)
 	world_free(world);
 }
 
+TEST(a_container_whose_keeper_died_has_a_reason_and_no_exit_code)
+{
+	struct world *world = accepted();
+	struct fact fact = {.kind = FACT_EXIT, .task_id = S("t1"), .container = S("app"),
+			    .reason = S("ContainerVanishedError: No container matching saved ID found")};
+
+	world_settle(world);
+	world_step(world, (struct agent_event){.type = AGENT_EVENT_FACT, .fact = &fact});
+	EXPECT_STR(world_peek_report(world)->containers.items[0].reason, fact.reason);
+	assert_false(world_peek_report(world)->containers.items[0].exit_code.has);
+	world_expect_report(world, "t1", "STOPPED");
+	world_free(world);
+}
+
+TEST(a_container_that_shows_up_after_its_start_failed_is_killed)
+{
+	struct world *world = accepted();
+	struct fact late = {.kind = FACT_FOUND, .task_id = S("t1"), .container = S("app"), .ok = true, .running = true};
+
+	world_succeed(world, JOB_PULL, "app");
+	world_succeed(world, JOB_CREATE, NULL);
+	world_fail(world, JOB_START, "app", "DockerTimeoutError: too slow");
+	world_step(world, (struct agent_event){.type = AGENT_EVENT_FACT, .fact = &late});
+	assert_int_equal(world_take_job(world, JOB_SIGNAL, "app").signal, 9);
+	world_free(world);
+}
+
 TEST(nothing_is_done_before_the_hands_have_spoken)
 {
 	struct world *world = accepted();

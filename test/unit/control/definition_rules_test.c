@@ -243,6 +243,8 @@ static const struct refusal {
 	 "proxyConfiguration is only supported when networkMode=awsvpc."},
 	{"a proxy is a container", TASK(AWSVPC "'proxyConfiguration':{'containerName':'envoy'}," WITH("")),
 	 "The container envoy of proxyConfiguration does not exist in the task definition."},
+	{"a constraint can be understood", TASK("'placementConstraints':[{'type':'memberOf','expression':'('}]," WITH("")),
+	 "The expression '(' is not valid.", ERROR_INVALID_PARAMETER},
 	{"what is required is possible", TASK("'requiresCompatibilities':['EXTERNAL']," AWSVPC WITH("")),
 	 "Task definition does not support launch_type EXTERNAL."},
 };

@@ -1,4 +1,4 @@
-#include "desk.h"
+#include "test/unit/control/desk.h"
 #include "api/ecs.h"
 #include "wire/json.h"
 
@@ -56,7 +56,6 @@ struct str desk_call(struct desk *desk, const char *operation, const char *reque
 		.call = {.ticket = desk->seed, .operation = row, .region = str_of(desk->region),
 			 .caller = {.kind = desk->caller, .account = S("123456789012"), .arn = str_of(desk->arn)}},
 	};
-	struct str text;
 
 	assert_non_null(row);
 	event.call.input = decode(desk, row, request);
@@ -65,8 +64,7 @@ struct str desk_call(struct desk *desk, const char *operation, const char *reque
 	plane_check(desk->plane);
 	assert_int_equal(desk->effects.replies.count, 1);
 	assert_int_equal(desk->effects.replies.items[0].ticket, event.call.ticket);
-	text = answer(desk, &desk->effects.replies.items[0]);
-	return text;
+	return answer(desk, &desk->effects.replies.items[0]);
 }
 
 struct str desk_member(struct desk *desk, const char *operation, const char *request, const char *member)
@@ -77,4 +75,44 @@ struct str desk_member(struct desk *desk, const char *operation, const char *req
 	if (!str_has(raw))
 		return S("absent");
 	return swap(&desk->arena, raw, '"', '\'');
+}
+
+static void step(struct desk *desk, struct event event)
+{
+	event.now = desk->now;
+	event.seed = ++desk->seed;
+	event.arena = &desk->arena;
+	effects_clear(&desk->effects);
+	plane_step(desk->plane, &event, &desk->effects);
+	plane_check(desk->plane);
+}
+
+void desk_wait(struct desk *desk, usec span)
+{
+	desk->now += span;
+	step(desk, (struct event){.type = EVENT_TICK});
+}
+
+struct str desk_instance(struct desk *desk, const char *cluster)
+{
+	struct str request = arena_printf(&desk->arena, "{'cluster':'%s','totalResources':["
+					  "{'name':'CPU','type':'INTEGER','integerValue':4096},"
+					  "{'name':'MEMORY','type':'INTEGER','integerValue':8192},"
+					  "{'name':'PORTS','type':'STRINGSET','stringSetValue':['22']},"
+					  "{'name':'PORTS_UDP','type':'STRINGSET','stringSetValue':[]}],"
+					  "'versionInfo':{'agentVersion':'1.99.0','dockerVersion':'DockerVersion: 26.0.0'}}", cluster);
+	struct str instance = desk_member(desk, "RegisterContainerInstance", arena_cstr(&desk->arena, request),
+					  "containerInstance");
+	struct str arn;
+
+	instance = json_member_text(swap(&desk->arena, instance, '\'', '"'), S("containerInstanceArn"));
+	assert_true(json_string_value(instance, &desk->arena, &arn));
+	step(desk, (struct event){
+		.type = EVENT_SESSION_OPENED,
+		.session = {.session = desk->seed, .region = str_of(desk->region), .cluster = str_of(cluster),
+			    .container_instance = arn, .agent_version = S("1.99.0"), .docker_version = S("26.0.0"),
+			    .caller = {.kind = CALLER_AGENT, .account = S("123456789012"), .arn = str_of(desk->arn)}},
+	});
+	assert_int_equal(desk->effects.hangups.count, 0);
+	return arn;
 }

@@ -23,6 +23,10 @@ void desk_fini(struct desk *desk);
 struct str desk_call(struct desk *desk, const char *operation, const char *request);
 struct str desk_member(struct desk *desk, const char *operation, const char *request, const char *member);
 
+/* Registers an instance of 4 CPUs and 8 GiB with `cluster` and connects its agent; gives its ARN. */
+struct str desk_instance(struct desk *desk, const char *cluster);
+void desk_wait(struct desk *desk, usec span);            /* time passes */
+
 #define EXPECT_CALL(desk, operation, request, expected) \
 	EXPECT_STR(desk_call((desk), (operation), (request)), str_of(expected))
 #define EXPECT_MEMBER(desk, operation, request, member, expected) \

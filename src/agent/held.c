@@ -1,8 +1,8 @@
-#include "agent/work.h"
+#include "agent/held.h"
 
-struct work *work_add(struct agent *agent, struct str id, const struct agent_task *value)
+struct held *held_add(struct agent *agent, struct str id, const struct agent_task *value)
 {
-	struct work *work = calloc(1, sizeof(*work));
+	struct held *work = calloc(1, sizeof(*work));
 	char *name = malloc(id.len);
 
 	if (!work || !name)
@@ -19,7 +19,7 @@ struct work *work_add(struct agent *agent, struct str id, const struct agent_tas
 	return work;
 }
 
-void work_free(struct work *work)
+void held_free(struct held *work)
 {
 	if (!work)
 		return;
@@ -31,13 +31,13 @@ void work_free(struct work *work)
 	free(work);
 }
 
-void work_look(struct agent *agent, struct work *work)
+void held_look(struct agent *agent, struct held *work)
 {
 	if (!link_is_in(&work->stale))
 		chain_append(&agent->stale, &work->stale);
 }
 
-void work_stop(struct work *work)
+void held_stop(struct held *work)
 {
 	struct agent_task *record = work->record;
 
@@ -49,13 +49,13 @@ void work_stop(struct work *work)
 	work->touched = work->durable = true;
 }
 
-const struct acs_container *work_container(const struct work *work, size_t index)
+const struct acs_container *held_definition(const struct held *work, size_t index)
 {
 	assert(index < work->record->task->containers.count);
 	return &work->record->task->containers.items[index];
 }
 
-size_t work_find_container(const struct work *work, struct str name)
+size_t held_find_container(const struct held *work, struct str name)
 {
 	const struct agent_containers *containers = &work->record->containers;
 	size_t i;

@@ -1,4 +1,4 @@
-/* work.h - inside the agent's brain: a task it holds, and what is under way for it.
+/* held.h - inside the agent's brain: a task it holds, and what is under way for it.
  *
  * `record` is what the store keeps, owned as one block and replaced whole at the end of a step that touched
  * it; meanwhile its strings may borrow from the step's arena. All else here is forgotten in a crash and
@@ -21,7 +21,7 @@ struct ledger {
 	uint64_t tcp[PORT_COUNT / 64], udp[PORT_COUNT / 64];
 };
 
-struct container_work {
+struct held_container {
 	bool pulling, starting;                          /* a job is under way */
 	bool signalled;                                  /* SIGTERM was handed out in this life */
 	bool found;                                      /* a keeper told of it after the restart */
@@ -31,10 +31,10 @@ struct container_work {
 	enum agent_status sent;                          /* in the call that is under way */
 };
 
-struct work {
+struct held {
 	struct str id;
 	struct agent_task *record;
-	struct container_work *containers;               /* one for each of record->containers */
+	struct held_container *containers;               /* one for each of record->containers */
 	struct acs_iam_role_credentials *application, *execution;
 
 	struct demand demand;
@@ -58,11 +58,11 @@ struct work {
 struct agent {
 	struct agent_options options;
 	struct agent_instance *instance;
-	LIST_OF(struct work *) tasks;                    /* in order of arrival */
+	LIST_OF(struct held *) tasks;                    /* in order of arrival */
 	struct map by_id, by_ticket;
 	struct ledger ledger;
 	struct link stale;
-	LIST_OF(struct work *) visited;
+	LIST_OF(struct held *) visited;
 	struct heap timers;
 
 	bool registered, creating_cluster, reconciled, stop_all, terminal;
@@ -83,12 +83,12 @@ struct step {
 };
 
 /* ---- work.c */
-struct work *work_add(struct agent *agent, struct str id, const struct agent_task *value);
-void work_free(struct work *work);
-void work_look(struct agent *agent, struct work *work);          /* in this step, or the next */
-void work_stop(struct work *work);                               /* desired STOPPED, of it and its containers */
-const struct acs_container *work_container(const struct work *work, size_t index);
-size_t work_find_container(const struct work *work, struct str name);    /* count: none */
+struct held *held_add(struct agent *agent, struct str id, const struct agent_task *value);
+void held_free(struct held *work);
+void held_look(struct agent *agent, struct held *work);          /* in this step, or the next */
+void held_stop(struct held *work);                               /* desired STOPPED, of it and its containers */
+const struct acs_container *held_definition(const struct held *work, size_t index);
+size_t held_find_container(const struct held *work, struct str name);    /* count: none */
 /* delay × factor^attempts, at most `limit`, give or take a fifth. */
 usec backoff(struct step *step, usec delay, double factor, unsigned attempts, usec limit);
 
@@ -106,25 +106,25 @@ enum dependency_verdict { DEPENDENCY_MET, DEPENDENCY_WAITS, DEPENDENCY_BROKEN };
 bool dependency_has_cycle(const struct acs_task *task);
 /* May container `index` start? BROKEN: never, `reason` (in `arena`) says why. WAITS: *wake_at is lowered to when a
  * startTimeout runs out. */
-enum dependency_verdict dependency_judge(const struct work *work, size_t index, usec now, struct arena *arena,
+enum dependency_verdict dependency_judge(const struct held *work, size_t index, usec now, struct arena *arena,
 					 struct str *ret_reason, usec *wake_at);
-bool dependency_may_stop(const struct work *work, size_t index);         /* all that depend on it have stopped */
+bool dependency_may_stop(const struct held *work, size_t index);         /* all that depend on it have stopped */
 
 /* ---- ledger.c */
 void ledger_reserve(struct ledger *ledger, const struct agent_options *options);
-bool ledger_could_fit(const struct agent *agent, const struct work *work);       /* an empty host */
-bool ledger_fits(const struct agent *agent, const struct work *work);
-void ledger_take(struct agent *agent, struct work *work);
-void ledger_release(struct agent *agent, struct work *work);
+bool ledger_could_fit(const struct agent *agent, const struct held *work);       /* an empty host */
+bool ledger_fits(const struct agent *agent, const struct held *work);
+void ledger_take(struct agent *agent, struct held *work);
+void ledger_release(struct agent *agent, struct held *work);
 
 /* ---- engine.c: one task, observed against wanted */
-void engine_advance(struct step *step, struct work *work);
-void engine_container_stopped(struct work *work, size_t index, usec at);
+void engine_advance(struct step *step, struct held *work);
+void engine_container_stopped(struct held *work, size_t index, usec at);
 
 /* ---- fact.c */
 void fact_handle(struct step *step, const struct fact *fact);
 
 /* ---- report.c */
 void report_register(struct step *step);
-void report_task(struct step *step, struct work *work);
+void report_task(struct step *step, struct held *work);
 void report_answer(struct step *step, const struct agent_event *event);

@@ -1,0 +1,164 @@
+#include "main/options.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum option_id {
+	OPTION_LISTEN = 256, OPTION_DATA, OPTION_ACCOUNT, OPTION_REGION, OPTION_STORE, OPTION_CERTIFICATE, OPTION_KEY, OPTION_TLS,
+	OPTION_DETACH, OPTION_JSON, OPTION_CLUSTER, OPTION_NAME, OPTION_CONTAINER, OPTION_BRIDGE, OPTION_RUNTIME,
+};
+
+static const struct option known[] = {
+	{"listen", required_argument, NULL, OPTION_LISTEN},
+	{"data", required_argument, NULL, OPTION_DATA},
+	{"account", required_argument, NULL, OPTION_ACCOUNT},
+	{"region", required_argument, NULL, OPTION_REGION},
+	{"store", required_argument, NULL, OPTION_STORE},
+	{"tls-certificate", required_argument, NULL, OPTION_CERTIFICATE},
+	{"tls-key", required_argument, NULL, OPTION_KEY},
+	{"tls", no_argument, NULL, OPTION_TLS},
+	{"detach", no_argument, NULL, OPTION_DETACH},
+	{"follow", no_argument, NULL, 'f'},
+	{"json", no_argument, NULL, OPTION_JSON},
+	{"all", no_argument, NULL, 'a'},
+	{"cluster", required_argument, NULL, OPTION_CLUSTER},
+	{"name", required_argument, NULL, OPTION_NAME},
+	{"container", required_argument, NULL, OPTION_CONTAINER},
+	{"bridge-cidr", required_argument, NULL, OPTION_BRIDGE},
+	{"runtime", required_argument, NULL, OPTION_RUNTIME},
+	{NULL, 0, NULL, 0},
+};
+
+static struct str from_environment(const char *name, const char *fallback)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? str_of(value) : str_of(fallback);
+}
+
+static void take(struct options *options, int id, struct str value)
+{
+	switch (id) {
+	case OPTION_LISTEN: options->listen = value; break;
+	case OPTION_DATA: options->data = value; break;
+	case OPTION_ACCOUNT: options->account = value; break;
+	case OPTION_REGION: options->region = value; break;
+	case OPTION_STORE: options->store = value; break;
+	case OPTION_CERTIFICATE: options->certificate = value; break;
+	case OPTION_KEY: options->key = value; break;
+	case OPTION_TLS: options->tls = true; break;
+	case OPTION_DETACH: options->detach = true; break;
+	case 'f': options->follow = true; break;
+	case OPTION_JSON: options->json = true; break;
+	case 'a': options->all = true; break;
+	case OPTION_CLUSTER: options->cluster = value; break;
+	case OPTION_NAME: options->name = value; break;
+	case OPTION_CONTAINER: options->container = value; break;
+	case OPTION_BRIDGE: options->bridge_cidr = value; break;
+	case OPTION_RUNTIME: options->runtime = value; break;
+	default: exit(2);                        /* getopt has said why */
+	}
+}
+
+/* Paths must hold wherever a child is started from. */
+static struct str absolute(struct arena *arena, struct str path)
+{
+	char here[4096];
+
+	if (str_starts(path, S("/")) || !getcwd(here, sizeof(here)))
+		return path;
+	return arena_printf(arena, "%s/%.*s", here, STR(path));
+}
+
+static void find_programs(struct options *options, struct arena *arena)
+{
+	char path[4096];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	struct str self = {path, length > 0 ? (size_t)length : 0};
+
+	options->self = arena_copy(arena, self);
+	options->keeper = arena_printf(arena, "%.*s/wherry-keeper", STR(str_slice(self, 0, str_find_last(self, '/'))));
+}
+
+static bool is_account(struct str account)
+{
+	uint64_t number;
+
+	return account.len == 12 && str_to_unsigned(account, &number);
+}
+
+void options_read(int count, char **arguments, struct arena *arena, struct options *ret_options)
+{
+	struct str data = from_environment("WHERRY_DATA", NULL);
+	struct options options = {
+		.listen = from_environment("WHERRY_LISTEN", "127.0.0.1:4566"),
+		.account = from_environment("WHERRY_ACCOUNT_ID", "000000000000"),
+		.region = from_environment("WHERRY_REGION", "us-east-1"),
+		.store = from_environment("WHERRY_STORE", NULL),
+		.runtime = from_environment("WHERRY_RUNTIME", "/usr/bin/crun"),
+		.bridge_cidr = from_environment("WHERRY_BRIDGE_CIDR", "172.31.224.1/20"),
+		.data = data,
+	};
+	int id;
+
+	while ((id = getopt_long(count, arguments, "+fa", known, NULL)) != -1 || optind < count) {
+		if (id == -1) {
+			arguments[options.rest_count++] = arguments[optind++];
+			continue;
+		}
+		take(&options, id, str_of(optarg));
+	}
+	options.rest = arguments;
+	if (!is_account(options.account)) {
+		fprintf(stderr, "wherry: the account id '%.*s' is not 12 digits\n", STR(options.account));
+		exit(2);
+	}
+	options.run = str_has(options.data) ? arena_printf(arena, "%.*s/run", STR(absolute(arena, options.data))) : S("/run/wherry");
+	options.data = absolute(arena, str_has(options.data) ? options.data : S("/var/lib/wherry"));
+	find_programs(&options, arena);
+	*ret_options = options;
+}
+
+struct str options_endpoint(const struct options *options, struct arena *arena)
+{
+	struct str listen = options->listen;
+	const char *scheme = options->tls || str_has(options->certificate) ? "https" : "http";
+
+	if (str_starts(listen, S("0.0.0.0:")))
+		return arena_printf(arena, "%s://127.0.0.1:%.*s", scheme, STR(str_slice(listen, 8, listen.len)));
+	if (str_starts(listen, S("[::]:")))
+		return arena_printf(arena, "%s://[::1]:%.*s", scheme, STR(str_slice(listen, 5, listen.len)));
+	return arena_printf(arena, "%s://%.*s", scheme, STR(listen));
+}
+
+bool options_root_key(const struct options *options, struct arena *arena, struct str *ret_key_id, struct str *ret_secret,
+		      struct error *err)
+{
+	struct str key_id = from_environment("WHERRY_ROOT_ACCESS_KEY_ID", NULL);
+	struct str secret = from_environment("WHERRY_ROOT_SECRET_ACCESS_KEY", NULL);
+
+	if (str_has(key_id) && str_has(secret)) {
+		*ret_key_id = key_id;
+		*ret_secret = secret;
+		return true;
+	}
+	return client_read_credentials(arena_printf(arena, "%.*s/credentials", STR(options->data)), S("default"), arena,
+				       ret_key_id, ret_secret, err);
+}
+
+struct client *options_client(const struct options *options, struct arena *arena)
+{
+	struct client_options *settings = arena_new(arena, struct client_options);
+	struct client *client;
+	struct error err;
+
+	*settings = (struct client_options){.endpoint = options_endpoint(options, arena), .region = options->region,
+					    .user_agent = S("wherry/" WHERRY_VERSION), .insecure = options->tls};
+	if (!options_root_key(options, arena, &settings->key_id, &settings->secret, &err) ||
+	    !client_new(settings, &client, &err)) {
+		fprintf(stderr, "wherry: %s\n", err.text);
+		exit(1);
+	}
+	return client;
+}
