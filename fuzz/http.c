@@ -1,5 +1,5 @@
-/* HTTP heads and bodies: whatever the pieces, the same requests come out, and none of them holds what the
- * front must never see. The first byte says how large the pieces are. */
+/* HTTP heads and bodies: whatever the pieces, the same requests come out, and none of them holds
+ * what the front must never see. The first byte says how large the pieces are. */
 #include <assert.h>
 #include <stdlib.h>
 #include "server/http.h"
@@ -32,8 +32,10 @@ static void check(struct summary *summary, const struct http_request *request)
 	for (size_t i = 0; i < request->header_count; i++) {
 		struct str name = request->headers[i].name, value = request->headers[i].value;
 
-		assert(name.len > 0 && !memchr(name.ptr, ' ', name.len) && !memchr(name.ptr, '\0', name.len));
-		assert(value.len == 0 || (!memchr(value.ptr, '\n', value.len) && !memchr(value.ptr, '\0', value.len)));
+		assert(name.len > 0 && !memchr(name.ptr, ' ', name.len) &&
+		       !memchr(name.ptr, '\0', name.len));
+		assert(value.len == 0 || (!memchr(value.ptr, '\n', value.len) &&
+					  !memchr(value.ptr, '\0', value.len)));
 		add(summary, name);
 		add(summary, value);
 	}

@@ -1,5 +1,5 @@
-/* Frames of an agent: no message over the limit, nothing after the end, the same whatever the pieces. The first
- * byte says how large the pieces are. */
+/* Frames of an agent: no message over the limit, nothing after the end, the same whatever the
+ * pieces. The first byte says how large the pieces are. */
 #include <assert.h>
 #include "server/websocket.h"
 

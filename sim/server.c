@@ -257,6 +257,7 @@ static void start(struct sim *sim, struct happening *happening)
 void server_start(struct sim *sim)
 {
 	struct server *server = &sim->server;
+	struct snapshot snapshot;
 	struct error error;
 
 	assert(!server->up);
@@ -268,6 +269,9 @@ void server_start(struct sim *sim)
 		return;
 	}
 	trace(sim, "server: starts");
+	snapshot_take(server->plane, &snapshot);
+	user_check(sim, &snapshot);
+	snapshot_fini(&snapshot);
 	step(sim, (struct event){.type = EVENT_TICK}, NULL);
 }
 

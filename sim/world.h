@@ -241,10 +241,10 @@ void kernel_reconcile(struct sim *sim, struct machine *machine);
 void kernel_exit(struct sim *sim, struct container *container, int exit_code, bool out_of_memory);
 struct container *kernel_random_container(struct sim *sim);              /* a running one, or NULL */
 void kernel_free_boxes(struct machine *machine);
-#define EACH_CONTAINER(machine, container) \
-	for (size_t box_ = 0; box_ < (machine)->boxes.count; box_++) \
-		for (struct container *container = (machine)->boxes.items[box_]->containers, \
-				      *end_ = container + (machine)->boxes.items[box_]->count; container < end_; container++)
+#define EACH_CONTAINER(machine, item) \
+	for (size_t item##_box = 0; item##_box < (machine)->boxes.count; item##_box++) \
+		for (struct container *item = (machine)->boxes.items[item##_box]->containers, \
+				      *item##_end = item + (machine)->boxes.items[item##_box]->count; item < item##_end; item++)
 
 /* An exit that the kernel saw: the only codes that may be reported. */
 struct exit_seen { int code; bool out_of_memory; };

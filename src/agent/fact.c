@@ -95,8 +95,10 @@ static void exited(struct step *step, struct held *work, size_t index, const str
 		container->network_bindings = fact->bindings;
 	if (fact->ok)
 		container->exit_code = (struct maybe_integer){fact->exit_code, true};
-	if (!fact->ok || fact->out_of_memory)
-		container->reason = fact->ok ? S("OutOfMemoryError: Container killed due to memory usage") : fact->reason;
+	if (!fact->ok)
+		container->reason = fact->reason;
+	else if (fact->out_of_memory)
+		container->reason = S("OutOfMemoryError: Container killed due to memory usage");
 	engine_container_stopped(work, index, at);
 }
 

@@ -401,7 +401,9 @@ void plane_step(struct plane *plane, const struct event *event, struct effects *
 	assert(event->type < EVENT_TYPE_COUNT);
 	assert(out->records.count == 0);
 	clear_graveyard(plane);
-	plane->now = MAX(plane->now, event->now);
+	/* Whole milliseconds, as records are stored: memory and its replay have the same times. Rounded up, so that a wake
+	 * whose time has come finds it so. */
+	plane->now = MAX(plane->now, (event->now + USEC_PER_MSEC - 1) / USEC_PER_MSEC * USEC_PER_MSEC);
 	plane->arena = event->arena;
 	plane->out = out;
 	random_init(&plane->random, event->seed, 1);

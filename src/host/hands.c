@@ -82,25 +82,25 @@ bool hands_next(struct hands *hands, struct arena *arena, struct fact *ret_fact)
 
 int hands_fd(const struct hands *hands) { return hands->facts_fd; }
 
-/* ---- Lanes and work; the lock is held where a name ends in _locked ---- */
+/* ---- Lanes and chore; the lock is held where a name ends in _locked ---- */
 
-struct work *work_new(enum work_kind kind, struct str name)
+struct chore *chore_new(enum chore_kind kind, struct str name)
 {
-	struct work *work = calloc(1, sizeof(*work));
+	struct chore *chore = calloc(1, sizeof(*chore));
 
-	if (!work)
+	if (!chore)
 		abort();
-	work->kind = kind;
-	work->name = arena_copy(&work->arena, name);
-	return work;
+	chore->kind = kind;
+	chore->name = arena_copy(&chore->arena, name);
+	return chore;
 }
 
-void work_free(struct work *work)
+void chore_free(struct chore *chore)
 {
-	if (!work)
+	if (!chore)
 		return;
-	arena_fini(&work->arena);
-	free(work);
+	arena_fini(&chore->arena);
+	free(chore);
 }
 
 static struct lane *lane_get_locked(struct hands *hands, struct str task_id)
@@ -125,8 +125,8 @@ static struct lane *lane_get_locked(struct hands *hands, struct str task_id)
 
 static void lane_free(struct lane *lane)
 {
-	CHAIN_EACH(&lane->works, struct work, link, work)
-		work_free(work);
+	CHAIN_EACH(&lane->works, struct chore, link, chore)
+		chore_free(chore);
 	fd_close(&lane->keeper_fd);
 	free((char *)lane->task_id.ptr);
 	free(lane);
@@ -145,16 +145,16 @@ static void lane_settle_locked(struct hands *hands, struct lane *lane)
 	}
 }
 
-static void lane_add_locked(struct hands *hands, struct lane *lane, struct work *work)
+static void lane_add_locked(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	chain_append(&lane->works, &work->link);
+	chain_append(&lane->works, &chore->link);
 	lane_settle_locked(hands, lane);
 }
 
-void lane_add(struct hands *hands, struct str task_id, struct work *work)
+void lane_add(struct hands *hands, struct str task_id, struct chore *chore)
 {
 	pthread_mutex_lock(&hands->lock);
-	lane_add_locked(hands, lane_get_locked(hands, task_id), work);
+	lane_add_locked(hands, lane_get_locked(hands, task_id), chore);
 	pthread_mutex_unlock(&hands->lock);
 }
 
@@ -182,15 +182,15 @@ void lane_release(struct hands *hands, struct lane *lane)
 	pthread_mutex_unlock(&hands->lock);
 }
 
-struct work *lane_take(struct hands *hands, struct lane *lane, enum work_kind kind)
+struct chore *lane_take(struct hands *hands, struct lane *lane, enum chore_kind kind)
 {
-	struct work *taken = NULL;
+	struct chore *taken = NULL;
 
 	pthread_mutex_lock(&hands->lock);
-	CHAIN_EACH(&lane->works, struct work, link, work)
-		if (!taken && work->kind == kind) {
-			link_remove(&work->link);
-			taken = work;
+	CHAIN_EACH(&lane->works, struct chore, link, chore)
+		if (!taken && chore->kind == kind) {
+			link_remove(&chore->link);
+			taken = chore;
 		}
 	pthread_mutex_unlock(&hands->lock);
 	return taken;
@@ -309,7 +309,7 @@ void lane_quit(struct hands *hands, struct lane *lane)
 static void heard_locked(struct hands *hands, struct lane *lane, const struct keeper_event *event)
 {
 	struct str name = str_of(event->container);
-	struct work *work;
+	struct chore *chore;
 
 	if (event->kind == KEEPER_STARTED || event->kind == KEEPER_START_FAILED) {
 		if (str_has(lane->awaited) && str_equal(lane->awaited, name)) {
@@ -320,13 +320,13 @@ static void heard_locked(struct hands *hands, struct lane *lane, const struct ke
 		}
 	}
 	if (event->kind == KEEPER_EXITED || event->kind == KEEPER_HAS_EXITED)
-		work = work_new(WORK_EXITED, name);
+		chore = chore_new(WORK_EXITED, name);
 	else if (event->kind == KEEPER_STARTED || event->kind == KEEPER_IS_RUNNING)
-		work = work_new(WORK_STARTED, name);
+		chore = chore_new(WORK_STARTED, name);
 	else
 		return;
-	work->event = *event;
-	lane_add_locked(hands, lane, work);
+	chore->event = *event;
+	lane_add_locked(hands, lane, chore);
 }
 
 static void ended_locked(struct hands *hands, struct lane *lane)
@@ -334,7 +334,7 @@ static void ended_locked(struct hands *hands, struct lane *lane)
 	fd_close(&lane->keeper_fd);
 	pthread_cond_broadcast(&hands->keeper_spoke);
 	if (!lane->quitting && !hands->stopping)
-		lane_add_locked(hands, lane, work_new(WORK_LOST, STR_NONE));
+		lane_add_locked(hands, lane, chore_new(WORK_LOST, STR_NONE));
 }
 
 /* By descriptor, not by address: a lane may have gone since the kernel reported. */
@@ -390,14 +390,14 @@ static void *watch(void *arg)
 static void work_next_locked(struct hands *hands)
 {
 	struct lane *lane = CONTAINER_OF(hands->runnable.next, struct lane, runnable);
-	struct work *work = CONTAINER_OF(lane->works.next, struct work, link);
+	struct chore *chore = CONTAINER_OF(lane->works.next, struct chore, link);
 
 	link_remove(&lane->runnable);
-	link_remove(&work->link);
+	link_remove(&chore->link);
 	lane->busy = true;
 	pthread_mutex_unlock(&hands->lock);
-	work_do(hands, lane, work);
-	work_free(work);
+	chore_do(hands, lane, chore);
+	chore_free(chore);
 	pthread_mutex_lock(&hands->lock);
 	lane->busy = false;
 	lane_settle_locked(hands, lane);
@@ -422,23 +422,23 @@ static void *serve(void *arg)
 
 void hands_submit(struct hands *hands, const struct job *job)
 {
-	struct work *work = work_new((enum work_kind)job->kind, STR_NONE);
+	struct chore *chore = chore_new((enum chore_kind)job->kind, STR_NONE);
 	const struct acs_task *task = job->task ? job->task->task : NULL;
 
 	assert(job->kind < JOB_KIND_COUNT);
-	work->signal = job->signal;
+	chore->signal = job->signal;
 	if (task)
-		work->task = shape_copy(&shape_acs_task, task, &work->arena);
+		chore->task = shape_copy(&shape_acs_task, task, &chore->arena);
 	if (task && job->kind != JOB_CREATE && job->kind != JOB_DESTROY) {
 		assert(job->container < task->containers.count);
-		work->container = &work->task->containers.items[job->container];
-		work->name = work->container->name;
+		chore->container = &chore->task->containers.items[job->container];
+		chore->name = chore->container->name;
 	}
 	assert(task || job->kind == JOB_DESTROY);
-	lane_add(hands, job->task_id, work);
+	lane_add(hands, job->task_id, chore);
 }
 
-void hands_reconcile(struct hands *hands) { lane_add(hands, S(""), work_new(WORK_RECONCILE, STR_NONE)); }
+void hands_reconcile(struct hands *hands) { lane_add(hands, S(""), chore_new(WORK_RECONCILE, STR_NONE)); }
 
 static struct hands_options copy_options(const struct hands_options *options, struct arena *arena)
 {

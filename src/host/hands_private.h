@@ -10,17 +10,17 @@
 #include "host/hands.h"
 #include "host/keeper.h"
 
-enum work_kind {
+enum chore_kind {
 	WORK_PULL = JOB_PULL, WORK_CREATE, WORK_START, WORK_SIGNAL, WORK_DESTROY,
 	WORK_STARTED,                                    /* unasked: a start from before a restart of the agent */
 	WORK_EXITED, WORK_LOST, WORK_RECONCILE,
 	WORK_KIND_COUNT
 };
 
-struct work {
+struct chore {
 	struct link link;
 	struct arena arena;                              /* owns what follows */
-	enum work_kind kind;
+	enum chore_kind kind;
 	const struct acs_task *task;                     /* NULL: not needed */
 	const struct acs_container *container;
 	struct str name;                                 /* the container's */
@@ -71,17 +71,17 @@ bool lane_start(struct hands *hands, struct lane *lane, struct str container, st
 		struct error *err);
 /* Tells the keeper to quit and waits until it has. */
 void lane_quit(struct hands *hands, struct lane *lane);
-/* Takes the next work of one kind out of the queue, or NULL. */
-struct work *lane_take(struct hands *hands, struct lane *lane, enum work_kind kind);
+/* Takes the next chore of one kind out of the queue, or NULL. */
+struct chore *lane_take(struct hands *hands, struct lane *lane, enum chore_kind kind);
 /* A lane for work outside the workers, between the two: waits for what is under way in it. */
 struct lane *lane_hold(struct hands *hands, struct str task_id);
 void lane_release(struct hands *hands, struct lane *lane);
-void lane_add(struct hands *hands, struct str task_id, struct work *work);       /* takes `work` */
+void lane_add(struct hands *hands, struct str task_id, struct chore *chore);       /* takes `chore` */
 
-struct work *work_new(enum work_kind kind, struct str name);
-void work_free(struct work *work);
+struct chore *chore_new(enum chore_kind kind, struct str name);
+void chore_free(struct chore *chore);
 
 /* hands_work.c */
-void work_do(struct hands *hands, struct lane *lane, struct work *work);
-bool work_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
+void chore_do(struct hands *hands, struct lane *lane, struct chore *chore);
+bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
 		       struct error *err);

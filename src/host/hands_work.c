@@ -208,11 +208,11 @@ static bool pull(struct hands *hands, struct str task_id, const struct acs_conta
 	       fail_context(err, "CannotPullContainerError");
 }
 
-static void do_pull(struct hands *hands, struct lane *lane, struct work *work)
+static void do_pull(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	struct fact fact = fact_of(FACT_PULL, lane->task_id, work->name);
+	struct fact fact = fact_of(FACT_PULL, lane->task_id, chore->name);
 	struct error err = {0};
-	bool ok = pull(hands, lane->task_id, work->container, &work->arena, &fact, &err);
+	bool ok = pull(hands, lane->task_id, chore->container, &chore->arena, &fact, &err);
 
 	fact.at = clock_now();
 	tell_result(hands, &fact, ok, &err);
@@ -262,11 +262,11 @@ static bool create(struct hands *hands, struct lane *lane, const struct acs_task
 	       ensure_keeper(hands, lane, &at, err);
 }
 
-static void do_create(struct hands *hands, struct lane *lane, struct work *work)
+static void do_create(struct hands *hands, struct lane *lane, struct chore *chore)
 {
 	struct fact fact = fact_of(FACT_CREATE, lane->task_id, STR_NONE);
 	struct error err = {0};
-	bool ok = create(hands, lane, work->task, &work->arena, &err) ||
+	bool ok = create(hands, lane, chore->task, &chore->arena, &err) ||
 		  fail_context(&err, "ResourceInitializationError");
 
 	tell_result(hands, &fact, ok, &err);
@@ -548,13 +548,13 @@ static bool runs_already(struct start *start, struct fact *fact)
 	return true;
 }
 
-static bool start_container(struct start *start, const struct work *work, struct fact *fact, struct error *err)
+static bool start_container(struct start *start, const struct chore *chore, struct fact *fact, struct error *err)
 {
-	if (!check_names(start->lane->task_id, work->name, err))
+	if (!check_names(start->lane->task_id, chore->name, err))
 		return fail_context(err, "CannotCreateContainerError");
 	if (runs_already(start, fact))
 		return true;
-	if (!container_decode(work->task, work->container, start->arena, &start->container, err) ||
+	if (!container_decode(chore->task, chore->container, start->arena, &start->container, err) ||
 	    !run_steps(start, err))
 		return false;
 	fact->bindings = read_bindings(&start->launch, start->arena);
@@ -562,27 +562,27 @@ static bool start_container(struct start *start, const struct work *work, struct
 	return true;
 }
 
-static void do_start(struct hands *hands, struct lane *lane, struct work *work)
+static void do_start(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	struct start start = {.hands = hands, .lane = lane, .arena = &work->arena};
-	struct fact fact = fact_of(FACT_START, lane->task_id, work->name);
+	struct start start = {.hands = hands, .lane = lane, .arena = &chore->arena};
+	struct fact fact = fact_of(FACT_START, lane->task_id, chore->name);
 	struct error err = {0};
 	bool ok;
 
-	start.at = places_of(hands, lane->task_id, work->name, &work->arena);
-	start.runtime_id = fact.runtime_id = runtime_id_of(start.at.owner, &work->arena);
-	ok = start_container(&start, work, &fact, &err);
+	start.at = places_of(hands, lane->task_id, chore->name, &chore->arena);
+	start.runtime_id = fact.runtime_id = runtime_id_of(start.at.owner, &chore->arena);
+	ok = start_container(&start, chore, &fact, &err);
 	tell_result(hands, &fact, ok, &err);
 }
 
 /* ---- JOB_SIGNAL ---- */
 
-static void do_signal(struct hands *hands, struct lane *lane, struct work *work)
+static void do_signal(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	struct fact fact = fact_of(FACT_SIGNAL, lane->task_id, work->name);
+	struct fact fact = fact_of(FACT_SIGNAL, lane->task_id, chore->name);
 	struct error err = {0};
 	bool ok = (lane_connect(hands, lane, &err) &&
-		   lane_send(hands, lane, KEEPER_SIGNAL, work->name, work->signal, &err)) ||
+		   lane_send(hands, lane, KEEPER_SIGNAL, chore->name, chore->signal, &err)) ||
 		  fail_context(&err, "CannotStopContainerError");
 
 	tell_result(hands, &fact, ok, &err);
@@ -663,7 +663,7 @@ static bool remove_folder(struct str path, struct error *err)
 	return tree_remove(AT_FDCWD, arena_cstr(&arena, path), err);
 }
 
-bool work_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
+bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
 		       struct error *err)
 {
 	auto_arena arena = {0};
@@ -700,32 +700,32 @@ static void tell_exit(struct hands *hands, struct str task_id, const struct keep
 	hands_tell(hands, &fact);
 }
 
-static void do_destroy(struct hands *hands, struct lane *lane, struct work *work)
+static void do_destroy(struct hands *hands, struct lane *lane, struct chore *chore)
 {
 	struct fact fact = fact_of(FACT_DESTROY, lane->task_id, STR_NONE);
 	struct error err = {0};
-	bool ok = work_destroy_task(hands, lane, lane->task_id, work->task, &err);
-	struct work *ended;
+	bool ok = chore_destroy_task(hands, lane, lane->task_id, chore->task, &err);
+	struct chore *ended;
 
 	/* Exits that destroying brought about are told before its end. */
 	while ((ended = lane_take(hands, lane, WORK_EXITED))) {
 		tell_exit(hands, lane->task_id, &ended->event);
-		work_free(ended);
+		chore_free(ended);
 	}
 	while ((ended = lane_take(hands, lane, WORK_LOST)))
-		work_free(ended);
+		chore_free(ended);
 	tell_result(hands, &fact, ok, &err);
 }
 
 /* ---- What keepers report by themselves ---- */
 
 /* Ports are free again before the brain hears of the end: a successor may want the same. */
-static void do_exited(struct hands *hands, struct lane *lane, struct work *work)
+static void do_exited(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	struct places at = places_of(hands, lane->task_id, work->name, &work->arena);
+	struct places at = places_of(hands, lane->task_id, chore->name, &chore->arena);
 
 	detach(hands, &at);
-	tell_exit(hands, lane->task_id, &work->event);
+	tell_exit(hands, lane->task_id, &chore->event);
 }
 
 static void tell_found(struct hands *hands, struct str task_id, const struct keeper_event *event,
@@ -804,19 +804,19 @@ static void mark_ended(struct hands *hands, struct str task_id, struct arena *ar
 	}
 }
 
-static void do_lost(struct hands *hands, struct lane *lane, struct work *work)
+static void do_lost(struct hands *hands, struct lane *lane, struct chore *chore)
 {
 	if (lane_connect(hands, lane, NULL)) {
 		lane_send(hands, lane, KEEPER_LIST, STR_NONE, 0, NULL);
 		return;
 	}
-	mourn(hands, lane->task_id, true, &work->arena);
-	mark_ended(hands, lane->task_id, &work->arena);
+	mourn(hands, lane->task_id, true, &chore->arena);
+	mark_ended(hands, lane->task_id, &chore->arena);
 }
 
-static void do_started(struct hands *hands, struct lane *lane, struct work *work)
+static void do_started(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	tell_found(hands, lane->task_id, &work->event, &work->arena);
+	tell_found(hands, lane->task_id, &chore->event, &chore->arena);
 }
 
 /* ---- Reconciling ---- */
@@ -855,14 +855,14 @@ static void reconcile_task(struct hands *hands, struct str task_id)
 	mark_ended(hands, task_id, &arena);
 }
 
-static void do_reconcile(struct hands *hands, struct lane *lane, struct work *work)
+static void do_reconcile(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	const char *path = arena_printf(&work->arena, "%.*s/tasks%c", STR(hands->options.run), '\0').ptr;
+	const char *path = arena_printf(&chore->arena, "%.*s/tasks%c", STR(hands->options.run), '\0').ptr;
 	struct fact fact = fact_of(FACT_RECONCILED, STR_NONE, STR_NONE);
 	struct error err = {0};
 	struct str *names;
 	size_t count;
-	bool ok = folder_list(AT_FDCWD, path, TASKS_LIMIT, &work->arena, &names, &count, &err);
+	bool ok = folder_list(AT_FDCWD, path, TASKS_LIMIT, &chore->arena, &names, &count, &err);
 
 	for (size_t i = 0; ok && i < count; i++)
 		if (name_is_good(names[i]))
@@ -882,7 +882,7 @@ static bool sweep_tasks(struct hands *hands, const struct str *names, size_t cou
 		if (!name_is_good(names[i]))
 			continue;
 		lane = lane_hold(hands, names[i]);
-		ok = work_destroy_task(hands, lane, names[i], NULL, ok ? err : NULL) && ok;
+		ok = chore_destroy_task(hands, lane, names[i], NULL, ok ? err : NULL) && ok;
 		lane_release(hands, lane);
 	}
 	return ok;
@@ -910,7 +910,7 @@ bool hands_sweep(struct hands *hands, struct error *err)
 	return ok;
 }
 
-static void (*const works[])(struct hands *hands, struct lane *lane, struct work *work) = {
+static void (*const works[])(struct hands *hands, struct lane *lane, struct chore *chore) = {
 	[WORK_PULL] = do_pull,
 	[WORK_CREATE] = do_create,
 	[WORK_START] = do_start,
@@ -923,7 +923,7 @@ static void (*const works[])(struct hands *hands, struct lane *lane, struct work
 };
 static_assert(COUNT(works) == WORK_KIND_COUNT, "a row for every kind of work");
 
-void work_do(struct hands *hands, struct lane *lane, struct work *work)
+void chore_do(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	works[work->kind](hands, lane, work);
+	works[chore->kind](hands, lane, chore);
 }

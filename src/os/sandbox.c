@@ -42,14 +42,18 @@ static bool become(const struct passwd *user, struct error *err)
 	return fail_os(err, errno, "become user '%s'", user->pw_name);
 }
 
+/* While we still may; without CAP_SETPCAP there is nothing to drop either. */
+static void drop_bounds(void)
+{
+	for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+		prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+}
+
 static bool drop_capabilities(struct error *err)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
 
-	/* Fails without CAP_SETPCAP: then there is nothing to drop either. */
-	for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
-		prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (syscall(SYS_capset, &header, none) < 0)
 		return fail_os(err, errno, "drop capabilities");
@@ -58,16 +62,18 @@ static bool drop_capabilities(struct error *err)
 	return true;
 }
 
-bool sandbox_enter(const char *user, struct str folder, const char *private, bool *ret_switched, struct error *err)
+bool sandbox_enter(const char *user, struct str folder, const char *private, bool *ret_switched,
+		   struct error *err)
 {
 	auto_arena arena = {0};
 	struct passwd *found = geteuid() == 0 ? getpwnam(user) : NULL;
 
 	*ret_switched = false;
+	drop_bounds();
 	if (found) {
 		if (!own_files(arena_cstr(&arena, folder), found->pw_uid, found->pw_gid, err) ||
-		    !own_files(arena_printf(&arena, "%.*s/%s", STR(folder), private).ptr, found->pw_uid,
-			       found->pw_gid, err) ||
+		    !own_files(arena_printf(&arena, "%.*s/%s", STR(folder), private).ptr,
+			       found->pw_uid, found->pw_gid, err) ||
 		    !become(found, err))
 			return false;
 		*ret_switched = true;

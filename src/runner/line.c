@@ -8,12 +8,12 @@ static uint64_t jittered(uint64_t seconds, uint64_t spread)
 
 static void fell_silent(uv_timer_t *timer)
 {
-	channel_close(((struct line *)timer->data)->channel, S("no message from the server"));
+	uplink_close(((struct line *)timer->data)->uplink, S("no message from the server"));
 }
 
 static void grew_old(uv_timer_t *timer)
 {
-	channel_close(((struct line *)timer->data)->channel, S("ConnectionExpired: Reconnect to continue"));
+	uplink_close(((struct line *)timer->data)->uplink, S("ConnectionExpired: Reconnect to continue"));
 }
 
 static void listen_anew(struct line *line)
@@ -41,8 +41,8 @@ static void frame(void *arg, struct str text)
 
 static void forget(struct line *line)
 {
-	channel_free(line->channel);
-	line->channel = NULL;
+	uplink_free(line->uplink);
+	line->uplink = NULL;
 	line->open = false;
 	uv_timer_stop(&line->silence);
 	uv_timer_stop(&line->life);
@@ -65,27 +65,27 @@ void line_init(struct line *line, uv_loop_t *loop)
 }
 
 bool line_open(struct line *line, uv_loop_t *loop, const struct client_options *options, struct str url,
-	       const struct channel_events *events, void *arg, struct error *err)
+	       const struct uplink_events *events, void *arg, struct error *err)
 {
-	static const struct channel_events own = {.opened = opened, .frame = frame, .closed = closed};
+	static const struct uplink_events own = {.opened = opened, .frame = frame, .closed = closed};
 
 	line->events = *events;
 	line->arg = arg;
-	return channel_open(loop, options, url, &own, line, &line->channel, err);
+	return uplink_open(loop, options, url, &own, line, &line->uplink, err);
 }
 
 bool line_is_open(const struct line *line) { return line->open; }
-bool line_is_used(const struct line *line) { return line->channel != NULL; }
+bool line_is_used(const struct line *line) { return line->uplink != NULL; }
 
 void line_send(struct line *line, struct str text)
 {
 	if (line->open)
-		channel_send(line->channel, text);
+		uplink_send(line->uplink, text);
 }
 
 void line_drop(struct line *line)
 {
-	if (line->channel)
+	if (line->uplink)
 		forget(line);
 }
 

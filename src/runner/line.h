@@ -1,6 +1,6 @@
 /* line.h - a channel to the server that watches itself: silence and age end it (agent-protocol 2.3, 6). */
 #pragma once
-#include "client/channel.h"
+#include "client/uplink.h"
 #include <uv.h>
 
 enum {
@@ -9,17 +9,17 @@ enum {
 };
 
 struct line {
-	struct channel *channel;
+	struct uplink *uplink;
 	uv_timer_t silence, life;
 	bool open;
-	struct channel_events events;
+	struct uplink_events events;
 	void *arg;
 };
 
-/* `line` is zeroed before the first time; events as in channel.h. */
+/* `line` is zeroed before the first time; events as in uplink.h. */
 void line_init(struct line *line, uv_loop_t *loop);
 bool line_open(struct line *line, uv_loop_t *loop, const struct client_options *options, struct str url,
-	       const struct channel_events *events, void *arg, struct error *err);
+	       const struct uplink_events *events, void *arg, struct error *err);
 bool line_is_open(const struct line *line);
 bool line_is_used(const struct line *line);              /* opening, open or closing */
 void line_send(struct line *line, struct str text);

@@ -1,5 +1,6 @@
 #include "runner/runner.h"
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -209,7 +210,8 @@ static void channel_frame(void *arg, struct str text)
 	else if (!message)
 		say("a message of unknown type '%.*s'", STR(str_slice(type, 0, 100)));
 	else
-		step(runner, (struct agent_event){.type = AGENT_EVENT_MESSAGE, .message_type = type, .message = message});
+		step(runner, (struct agent_event){.type = AGENT_EVENT_MESSAGE, .message_type = type,
+						  .message = message});
 }
 
 static void channel_ended(struct runner *runner, const struct error *err)
@@ -224,7 +226,7 @@ static void channel_closed(void *arg, const struct error *err) { channel_ended(a
 
 static void connect_to(struct runner *runner, struct str endpoint)
 {
-	static const struct channel_events events = {channel_opened, channel_frame, channel_closed};
+	static const struct uplink_events events = {channel_opened, channel_frame, channel_closed};
 	auto_arena arena = {0};
 	const struct query_part parts[] = {
 		{ "agentHash", S("wherry") }, { "agentVersion", S(WHERRY_VERSION) },
@@ -377,7 +379,8 @@ static bool configure(struct runner *runner, struct error *err)
 	runner->client = (struct client_options){
 		.endpoint = str_empty(options->endpoint) ? settings->backend_host : options->endpoint,
 		.region = str_empty(options->region) ? settings->region : options->region,
-		.timeout = CALL_SECONDS * USEC_PER_SEC, .key_id = options->key_id, .secret = options->secret, .insecure = options->insecure_tls,
+		.timeout = CALL_SECONDS * USEC_PER_SEC, .insecure = options->insecure_tls,
+		.key_id = options->key_id, .secret = options->secret,
 		.user_agent = S("Amazon ECS Agent - v" WHERRY_VERSION " (wherry) (linux; LINUX)"),
 	};
 	if (str_empty(runner->client.endpoint))
@@ -476,6 +479,7 @@ int runner_run(const struct runner_options *options)
 	int code = EXIT_AGAIN;
 
 	signal(SIGPIPE, SIG_IGN);
+	mallopt(M_ARENA_MAX, 1);                         /* few threads, mostly asleep: memory before speed */
 	random_init(&runner.random, entropy_number(), 0);
 	if (!configure(&runner, &error)) {
 		say("%s", error.text);

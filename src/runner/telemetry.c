@@ -93,7 +93,7 @@ static void closed(void *arg, const struct error *err)
 
 static void connect_now(uv_timer_t *timer)
 {
-	static const struct channel_events events = {.opened = opened, .frame = frame, .closed = closed};
+	static const struct uplink_events events = {.opened = opened, .frame = frame, .closed = closed};
 	struct telemetry *telemetry = timer->data;
 	const struct query_part parts[] = {
 		{ "agentHash", S("wherry") }, { "agentVersion", telemetry->options.version },

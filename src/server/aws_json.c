@@ -14,8 +14,8 @@ static bool speaks_1_1(const struct http_request *request)
 	return true;
 }
 
-static const struct operation *find(const struct http_request *request, const struct api *const *services,
-				    size_t count)
+static const struct operation *find(const struct http_request *request,
+				    const struct api *const *services, size_t count)
 {
 	struct str target = http_header(request, S("x-amz-target"));
 	size_t dot = str_find_last(target, '.');

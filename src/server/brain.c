@@ -14,26 +14,26 @@ enum { STACK_SIZE = 1 << 20, SPARE_COMMITS = 4 };
 /* What some steps made true, and what may be said once that is durable. */
 struct commit {
 	struct commit *next;
-	struct arena arena;                              /* keys and values of `changes` */
+	struct arena arena; /* keys and values of `changes` */
 	LIST_OF(struct store_change) changes;
-	struct link works;                               /* going home, in order */
+	struct link works; /* going home, in order */
 };
 
 struct brain {
 	struct brain_options options;
 	pthread_t thinker, committer;
-	atomic_size_t calls;                             /* submitted and not yet home */
+	atomic_size_t calls; /* submitted and not yet home */
 	atomic_bool failed;
 
 	/* The brain's thread alone. */
 	struct effects effects;
 	struct arena arena;
 	struct buffer scratch;
-	struct map sessions;                             /* by the bytes of session->number */
+	struct map sessions; /* by the bytes of session->number */
 	struct random random;
 	usec now, monotonic, wake_at;
 
-	pthread_mutex_t mutex;                           /* for all below */
+	pthread_mutex_t mutex; /* for all below */
 	pthread_cond_t work_came, commit_came, commit_done;
 	struct link queue;
 	bool stopping, thinker_ended, committing;
@@ -44,7 +44,8 @@ struct brain {
 
 /* ---- time */
 
-/* The wall clock, but never back: while it is behind, time goes on at half its speed until the wall caught up. */
+/* The wall clock, but never back: while it is behind, time goes on at half its speed until the wall
+ * caught up. */
 static usec brain_now(struct brain *brain)
 {
 	usec monotonic = clock_monotonic(), real = clock_now();
@@ -119,8 +120,8 @@ static struct error public_error(const struct error *error, const char *operatio
 {
 	if (error_http_status(error->code) < 500)
 		return *error;
-	log_error("call", "operation=%s error=%.*s text=\"%s\"", operation, STR(error_wire_name(error->code)),
-		  error->text);
+	log_error("call", "operation=%s error=%.*s text=\"%s\"", operation,
+		  STR(error_wire_name(error->code)), error->text);
 	return error->code == ERROR_SERVICE_UNAVAILABLE ? *error : server_exception.error;
 }
 
@@ -145,7 +146,8 @@ static void take_reply(struct commit *commit, const struct reply *reply)
 		work->answer.status = 200;
 		work->protocol->write_reply(reply->operation, reply->output, &work->answer.body);
 	} else {
-		error.error = public_error(&reply->error, arena_cstr(&names, reply->operation->name));
+		error.error =
+			public_error(&reply->error, arena_cstr(&names, reply->operation->name));
 		error.resource_ids = reply->resource_ids.items;
 		error.resource_id_count = reply->resource_ids.count;
 		answer_error(work, &error);
@@ -157,7 +159,8 @@ static void take_records(struct brain *brain, struct commit *commit)
 {
 	for (size_t i = 0; i < brain->effects.records.count; i++) {
 		const struct record *record = &brain->effects.records.items[i];
-		struct store_change change = {.kind = record->kind, .key = arena_copy(&commit->arena, record->key)};
+		struct store_change change = {.kind = record->kind,
+					      .key = arena_copy(&commit->arena, record->key)};
 
 		if (record->value) {
 			buffer_clear(&brain->scratch);
@@ -226,13 +229,15 @@ static void settle_opening(struct brain *brain, struct work *work)
 			continue;
 		work->refused = true;
 		work->answer.status = 400;
-		buffer_printf(&work->answer.body, "{\"%.*s\":\"The channel was refused.\"}", STR(hangup->refusal));
+		buffer_printf(&work->answer.body, "{\"%.*s\":\"The channel was refused.\"}",
+			      STR(hangup->refusal));
 	}
 	if (work->refused)
 		map_remove(&brain->sessions, session_key(&work->session->number));
 }
 
-static void step(struct brain *brain, struct event *event, struct commit *commit, struct work *opening)
+static void step(struct brain *brain, struct event *event, struct commit *commit,
+		 struct work *opening)
 {
 	event->now = brain_now(brain);
 	event->seed = random_next(&brain->random);
@@ -285,9 +290,7 @@ static void step_work(struct brain *brain, struct work *work, struct commit *com
 		plane_statistics(brain->options.plane, &work->statistics);
 		add_work(commit, work);
 		break;
-	default:
-		step_session(brain, work, commit);
-		break;
+	default: step_session(brain, work, commit); break;
 	}
 }
 
@@ -307,7 +310,8 @@ static void refuse(struct work *work)
 	} else if (work->kind == WORK_SESSION_OPENED && !work->refused) {
 		work->refused = true;
 		work->answer.status = 500;
-		buffer_add(&work->answer.body, S("{\"ServerException\":\"Please try again later.\"}"));
+		buffer_add(&work->answer.body,
+			   S("{\"ServerException\":\"Please try again later.\"}"));
 	}
 }
 
@@ -317,12 +321,13 @@ static void release(struct brain *brain, struct commit *commit)
 	struct outbox *homes[16];
 	size_t home_count = 0;
 
-	CHAIN_EACH(&commit->works, struct work, link, work) {
+	CHAIN_EACH(&commit->works, struct work, link, work)
+	{
 		struct outbox *home = work->home;
 
 		link_remove(&work->link);
 		if (failed && work->kind == WORK_SEND) {
-			work_free(work);
+			brain_work_free(work);
 			continue;
 		}
 		if (failed)
@@ -347,7 +352,8 @@ static bool append_all(struct brain *brain, struct commit *first, size_t count, 
 	bool done;
 
 	if (!first->next)
-		return store_append(brain->options.store, first->changes.items, first->changes.count, err);
+		return store_append(brain->options.store, first->changes.items,
+				    first->changes.count, err);
 	all.items = list_grow(NULL, &all.capacity, count, sizeof(*all.items));
 	for (struct commit *commit = first; commit; commit = commit->next) {
 		if (commit->changes.count)
@@ -411,7 +417,8 @@ static void *commit_loop(void *argument)
 	return NULL;
 }
 
-/* Hands a commit to the committer; or, when it changes nothing and nothing is before it, straight home. */
+/* Hands a commit to the committer; or, when it changes nothing and nothing is before it, straight
+ * home. */
 static void hand_over(struct brain *brain, struct commit *commit)
 {
 	bool direct;
@@ -445,7 +452,8 @@ static void wait_for_work(struct brain *brain)
 		return;
 	}
 	until = clock_monotonic() + (brain->wake_at - now);
-	deadline = (struct timespec){.tv_sec = until / USEC_PER_SEC, .tv_nsec = until % USEC_PER_SEC * 1000};
+	deadline = (struct timespec){.tv_sec = until / USEC_PER_SEC,
+				     .tv_nsec = until % USEC_PER_SEC * 1000};
 	pthread_cond_timedwait(&brain->work_came, &brain->mutex, &deadline);
 }
 
@@ -479,7 +487,8 @@ static void *think_loop(void *argument)
 	while (take_batch(brain, &batch)) {
 		struct commit *commit = commit_new(brain);
 
-		CHAIN_EACH(&batch, struct work, link, work) {
+		CHAIN_EACH(&batch, struct work, link, work)
+		{
 			link_remove(&work->link);
 			step_work(brain, work, commit);
 		}
@@ -516,7 +525,7 @@ struct brain *brain_start(const struct brain_options *options)
 		abort();
 	brain->options = *options;
 	brain->monotonic = clock_monotonic();
-	brain->wake_at = 0;                              /* the first step tells when the next is wanted */
+	brain->wake_at = 0; /* the first step tells when the next is wanted */
 	random_init(&brain->random, entropy_number(), entropy_number());
 	brain->sessions.seed = entropy_number();
 	chain_init(&brain->queue);

@@ -21,7 +21,7 @@ enum work_kind {
 	WORK_CALL,
 	WORK_SESSION_OPENED, WORK_SESSION_MESSAGE, WORK_SESSION_CLOSED,
 	WORK_STATISTICS,
-	/* made by the brain, freed by the receiver with work_free: */
+	/* made by the brain, freed by the receiver with brain_work_free: */
 	WORK_SEND,                                       /* `answer.body` is a frame's text */
 	WORK_HANGUP,
 };
@@ -55,7 +55,7 @@ struct work {
 	struct answer answer;
 };
 
-void work_free(struct work *work);
+void brain_work_free(struct work *work);
 
 /* Where work comes home. `wake` is called in the sender's thread when something arrived in an empty box. */
 struct outbox {

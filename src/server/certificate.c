@@ -23,11 +23,13 @@ static bool add_extension(X509 *certificate, int nid, const char *value)
 	return added;
 }
 
-/* Names are from our own options, but go through a small grammar of OpenSSL's: only plain ones pass. */
+/* Names are from our own options, but go through a small grammar of OpenSSL's: only plain ones
+ * pass. */
 static bool is_plain_name(struct str host)
 {
 	for (size_t i = 0; i < host.len; i++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:", host.ptr[i]))
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:",
+			    host.ptr[i]))
 			return false;
 	return host.len > 0;
 }
@@ -37,7 +39,8 @@ static const char *alternative_names(struct str host, struct arena *arena)
 	const char *fixed = "DNS:localhost,IP:127.0.0.1,IP:::1";
 	unsigned char address[sizeof(struct in6_addr)];
 	const char *name = arena_cstr(arena, host);
-	bool numeric = inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
+	bool numeric =
+		inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
 
 	if (!is_plain_name(host))
 		return fixed;
@@ -54,12 +57,15 @@ static bool sign(X509 *certificate, EVP_PKEY *key, struct str host, struct arena
 	       X509_gmtime_adj(X509_getm_notBefore(certificate), -86400) &&
 	       X509_time_adj_ex(X509_getm_notAfter(certificate), CERTIFICATE_DAYS, 0, NULL) &&
 	       X509_set_pubkey(certificate, key) == 1 &&
-	       X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1, 0) == 1 &&
+	       X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+					  (const unsigned char *)"localhost", -1, -1, 0) == 1 &&
 	       X509_set_issuer_name(certificate, name) == 1 &&
 	       add_extension(certificate, NID_subject_alt_name, alternative_names(host, arena)) &&
 	       add_extension(certificate, NID_basic_constraints, "critical,CA:TRUE") &&
-	       add_extension(certificate, NID_key_usage, "critical,digitalSignature,keyEncipherment,keyCertSign") &&
-	       add_extension(certificate, NID_ext_key_usage, "serverAuth") && X509_sign(certificate, key, EVP_sha256()) > 0;
+	       add_extension(certificate, NID_key_usage,
+			     "critical,digitalSignature,keyEncipherment,keyCertSign") &&
+	       add_extension(certificate, NID_ext_key_usage, "serverAuth") &&
+	       X509_sign(certificate, key, EVP_sha256()) > 0;
 }
 
 static struct str memory_text(BIO *memory, struct arena *arena)
@@ -70,12 +76,14 @@ static struct str memory_text(BIO *memory, struct arena *arena)
 	return arena_copy(arena, (struct str){bytes, (size_t)len});
 }
 
-static bool make(struct str host, struct arena *arena, struct str *ret_certificate, struct str *ret_key)
+static bool make(struct str host, struct arena *arena, struct str *ret_certificate,
+		 struct str *ret_key)
 {
 	EVP_PKEY *key = EVP_RSA_gen(RSA_BITS);
 	X509 *certificate = X509_new();
 	BIO *certificate_text = BIO_new(BIO_s_mem()), *key_text = BIO_new(BIO_s_mem());
-	bool made = key && certificate && certificate_text && key_text && sign(certificate, key, host, arena) &&
+	bool made = key && certificate && certificate_text && key_text &&
+		    sign(certificate, key, host, arena) &&
 		    PEM_write_bio_X509(certificate_text, certificate) == 1 &&
 		    PEM_write_bio_PrivateKey(key_text, key, NULL, NULL, 0, NULL, NULL) == 1;
 
@@ -90,8 +98,8 @@ static bool make(struct str host, struct arena *arena, struct str *ret_certifica
 	return made;
 }
 
-bool tls_certificate_make(struct str folder, struct str host, struct arena *arena, struct str *ret_certificate,
-			  struct str *ret_key, struct error *err)
+bool tls_certificate_make(struct str folder, struct str host, struct arena *arena,
+			  struct str *ret_certificate, struct str *ret_key, struct error *err)
 {
 	struct str certificate, key;
 

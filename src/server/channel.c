@@ -6,15 +6,15 @@
 enum { HEARTBEAT_SECONDS = 20, CLOSE_SECONDS = 2 };
 
 struct channel {
-	struct session session;                          /* first: the brain's name for it */
+	struct session session; /* first: the brain's name for it */
 	struct io *io;
 	enum channel_kind kind;
-	struct connection *connection;                   /* NULL: before the upgrade and after the end */
+	struct connection *connection; /* NULL: before the upgrade and after the end */
 	struct websocket *websocket;
-	struct str accept;                               /* in the arena of the upgrade's exchange */
-	struct work farewell;                            /* tells the brain that the session has ended */
+	struct str accept;    /* in the arena of the upgrade's exchange */
+	struct work farewell; /* tells the brain that the session has ended */
 	struct session_event farewell_event;
-	unsigned under_way;                              /* messages with the brain */
+	unsigned under_way; /* messages with the brain */
 	usec next_heartbeat;
 };
 
@@ -53,13 +53,16 @@ static void flush(struct channel *channel)
 
 /* ---- telemetry */
 
-static const struct { struct str type, ack; } acks[] = {
+static const struct {
+	struct str type, ack;
+} acks[] = {
 	{STR_INIT("PublishMetricsRequest"), STR_INIT("AckPublishMetric")},
 	{STR_INIT("PublishHealthRequest"), STR_INIT("AckPublishHealth")},
 	{STR_INIT("PublishInstanceStatusRequest"), STR_INIT("AckPublishInstanceStatus")},
 };
 
-static void send_text(struct channel *channel, struct str type, const struct shape *shape, const void *message)
+static void send_text(struct channel *channel, struct str type, const struct shape *shape,
+		      const void *message)
 {
 	auto_buffer text = {0};
 
@@ -101,7 +104,9 @@ static void agent_message(struct channel *channel, struct str text)
 	if (!parcel)
 		abort();
 	own = arena_copy(&parcel->arena, text);
-	if (!envelope_decode(acs_types, own, &parcel->arena, &parcel->event.type, &message, &error) || !message) {
+	if (!envelope_decode(acs_types, own, &parcel->arena, &parcel->event.type, &message,
+			     &error) ||
+	    !message) {
 		log_error("message", "session=%llu type=\"%.*s\" text=\"%s\"",
 			  (unsigned long long)channel->session.number, STR(parcel->event.type),
 			  error.text[0] ? error.text : "unknown type, dropped");
@@ -148,7 +153,8 @@ static struct str query(struct exchange *exchange, struct str name)
 	return http_query(&exchange->request, name, &exchange->request.arena);
 }
 
-static void submit_opening(struct exchange *exchange, const struct caller *caller, struct str region)
+static void submit_opening(struct exchange *exchange, const struct caller *caller,
+			   struct str region)
 {
 	struct session_event *event = arena_new(&exchange->request.arena, struct session_event);
 
@@ -185,14 +191,17 @@ static const char *check_upgrade(struct exchange *exchange, struct str *ret_acce
 {
 	const struct http_request *request = &exchange->request;
 
-	if (!request->upgrade || !str_equal_ignoring_case(http_header(request, S("upgrade")), S("websocket")) ||
+	if (!request->upgrade ||
+	    !str_equal_ignoring_case(http_header(request, S("upgrade")), S("websocket")) ||
 	    !str_equal(http_header(request, S("sec-websocket-version")), S("13")))
 		return "this is a websocket of version 13";
-	*ret_accept = websocket_accept(http_header(request, S("sec-websocket-key")), &exchange->request.arena);
+	*ret_accept = websocket_accept(http_header(request, S("sec-websocket-key")),
+				       &exchange->request.arena);
 	return str_has(*ret_accept) ? NULL : "Sec-WebSocket-Key is not 16 bytes in base64";
 }
 
-void channel_open(struct exchange *exchange, enum channel_kind kind, const struct caller *caller, struct str region)
+void channel_open(struct exchange *exchange, enum channel_kind kind, const struct caller *caller,
+		  struct str region)
 {
 	struct str accept = STR_NONE;
 	const char *problem = check_upgrade(exchange, &accept);
@@ -221,8 +230,13 @@ void channel_open(struct exchange *exchange, enum channel_kind kind, const struc
 		exchange_upgrade(exchange, accept);
 }
 
+/* Without a brain, at the end of the process, there is nobody to tell. */
 static void send_farewell(struct channel *channel)
 {
+	if (!channel->io->server->brain) {
+		channel_free(channel);
+		return;
+	}
 	channel->farewell.kind = WORK_SESSION_CLOSED;
 	channel->farewell.home = &channel->io->outbox;
 	channel->farewell.session = &channel->session;
@@ -255,7 +269,9 @@ void channel_start(struct channel *channel, struct connection *connection)
 	channel->connection = connection;
 	channel->websocket = websocket_new(ENVELOPE_BYTES_LIMIT, on_message, channel);
 	channel->next_heartbeat = io_now(channel->io) + HEARTBEAT_SECONDS * USEC_PER_SEC;
-	metric_add(channel->kind == CHANNEL_ACS ? &channel->io->metrics.acs : &channel->io->metrics.tcs, 1);
+	metric_add(channel->kind == CHANNEL_ACS ? &channel->io->metrics.acs
+						: &channel->io->metrics.tcs,
+		   1);
 }
 
 /* ---- while it is open */
@@ -268,7 +284,8 @@ bool channel_can_read(const struct channel *channel)
 void channel_read(struct channel *channel, struct str bytes)
 {
 	struct connection *connection = channel->connection;
-	bool go_on = websocket_read(channel->websocket, bytes) && !websocket_is_over(channel->websocket);
+	bool go_on =
+		websocket_read(channel->websocket, bytes) && !websocket_is_over(channel->websocket);
 
 	flush(channel);
 	if (!go_on)
@@ -284,7 +301,7 @@ void channel_send(struct work *work)
 		websocket_send(channel->websocket, buffer_str(&work->answer.body));
 		flush(channel);
 	}
-	work_free(work);
+	brain_work_free(work);
 }
 
 static void say_close(struct channel *channel, uint16_t code)
@@ -301,7 +318,7 @@ static void say_close(struct channel *channel, uint16_t code)
 void channel_hangup(struct work *work)
 {
 	say_close(CONTAINER_OF(work->session, struct channel, session), 1000);
-	work_free(work);
+	brain_work_free(work);
 }
 
 void channel_shutdown(struct channel *channel)
@@ -325,14 +342,17 @@ void channel_tick(struct channel *channel, usec now)
 void channel_detach(struct channel *channel)
 {
 	channel->connection = NULL;
-	metric_add(channel->kind == CHANNEL_ACS ? &channel->io->metrics.acs : &channel->io->metrics.tcs, -1);
+	metric_add(channel->kind == CHANNEL_ACS ? &channel->io->metrics.acs
+						: &channel->io->metrics.tcs,
+		   -1);
 	if (channel->kind == CHANNEL_ACS)
 		send_farewell(channel);
 	else
 		channel_free(channel);
 }
 
-/* It left after all messages, and everything comes home in order: nothing else knows the channel now. */
+/* It left after all messages, and everything comes home in order: nothing else knows the channel
+ * now. */
 void channel_closed(struct work *work)
 {
 	channel_free(CONTAINER_OF(work, struct channel, farewell));

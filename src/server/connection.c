@@ -65,7 +65,8 @@ void exchange_free(struct exchange *exchange)
 
 void exchange_pool_fini(struct io *io)
 {
-	CHAIN_EACH(&io->spare, struct exchange, link, exchange) {
+	CHAIN_EACH(&io->spare, struct exchange, link, exchange)
+	{
 		link_remove(&exchange->link);
 		exchange_destroy(exchange);
 	}
@@ -78,9 +79,11 @@ static void count_exchange(struct exchange *exchange)
 
 	metrics_request(&exchange->io->metrics, exchange->place, answer->code, latency);
 	if (exchange->io->server->options->log_requests)
-		log_info("request", "method=%.*s target=\"%.*s\" status=%d error=%.*s bytes=%zu usec=%lld",
-			 STR(exchange->request.method), STR(http_header(&exchange->request, S("x-amz-target"))),
-			 answer->status, STR(answer->code ? error_wire_name(answer->code) : S("-")),
+		log_info("request",
+			 "method=%.*s target=\"%.*s\" status=%d error=%.*s bytes=%zu usec=%lld",
+			 STR(exchange->request.method),
+			 STR(http_header(&exchange->request, S("x-amz-target"))), answer->status,
+			 STR(answer->code ? error_wire_name(answer->code) : S("-")),
 			 answer->body.len, (long long)latency);
 }
 
@@ -89,17 +92,20 @@ static size_t write_head(struct exchange *exchange, char head[RESPONSE_HEAD_LIMI
 	const struct answer *answer = &exchange->work.answer;
 	const struct http_request *request = &exchange->request;
 	struct str id = random_uuid(&exchange->io->random, &exchange->request.arena);
-	const char *connection = exchange->close ? "Connection: close\r\n"
-			       : request->http_1_0 ? "Connection: keep-alive\r\n" : "";
+	const char *connection = exchange->close     ? "Connection: close\r\n"
+				 : request->http_1_0 ? "Connection: keep-alive\r\n"
+						     : "";
 	bool failed = str_has(exchange->error_type);
 	int len;
 
 	len = snprintf(head, RESPONSE_HEAD_LIMIT,
-		       "HTTP/1.1 %d %s\r\nx-amzn-RequestId: %.*s\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\n"
+		       "HTTP/1.1 %d %s\r\nx-amzn-RequestId: %.*s\r\nContent-Type: "
+		       "%.*s\r\nContent-Length: %zu\r\n"
 		       "Date: %s\r\n%s%.*s%s%.*s%s\r\n",
-		       answer->status, http_status_text(answer->status), STR(id), STR(answer->content_type),
-		       answer->body.len, io_date(exchange->io), failed ? "x-amzn-ErrorType: " : "",
-		       STR(exchange->error_type), failed ? "\r\n" : "", STR(exchange->extra_headers), connection);
+		       answer->status, http_status_text(answer->status), STR(id),
+		       STR(answer->content_type), answer->body.len, io_date(exchange->io),
+		       failed ? "x-amzn-ErrorType: " : "", STR(exchange->error_type),
+		       failed ? "\r\n" : "", STR(exchange->extra_headers), connection);
 	assert(len > 0 && len < RESPONSE_HEAD_LIMIT);
 	return (size_t)len;
 }
@@ -129,15 +135,17 @@ static void send_continue(struct connection *connection)
 /* Sends what is ready, in order. */
 static void flush(struct connection *connection)
 {
-	while (!connection->closed && !connection->finishing && !chain_empty(&connection->exchanges)) {
-		struct exchange *exchange = CONTAINER_OF(connection->exchanges.next, struct exchange, link);
+	while (!connection->closed && !connection->finishing &&
+	       !chain_empty(&connection->exchanges)) {
+		struct exchange *exchange =
+			CONTAINER_OF(connection->exchanges.next, struct exchange, link);
 		bool last;
 
 		if (!exchange->answered)
 			break;
 		send_answer(exchange);
 		if (connection->closed)
-			break;                           /* and the exchange is gone with it */
+			break; /* and the exchange is gone with it */
 		last = exchange->close;
 		link_remove(&exchange->link);
 		connection->exchange_count--;
@@ -145,7 +153,8 @@ static void flush(struct connection *connection)
 		if (last)
 			connection_finish(connection);
 	}
-	if (connection->owes_continue && chain_empty(&connection->exchanges) && !connection->finishing)
+	if (connection->owes_continue && chain_empty(&connection->exchanges) &&
+	    !connection->finishing)
 		send_continue(connection);
 	connection_resume(connection);
 }
@@ -166,9 +175,11 @@ void exchange_upgrade(struct exchange *exchange, struct str accept)
 	struct connection *connection = exchange->connection;
 	struct channel *channel = exchange->channel;
 	char head[RESPONSE_HEAD_LIMIT];
-	int len = snprintf(head, sizeof(head),
-			   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-			   "Sec-WebSocket-Accept: %.*s\r\nDate: %s\r\n\r\n", STR(accept), io_date(exchange->io));
+	int len = snprintf(
+		head, sizeof(head),
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"Sec-WebSocket-Accept: %.*s\r\nDate: %s\r\n\r\n",
+		STR(accept), io_date(exchange->io));
 
 	exchange->work.answer.status = 101;
 	count_exchange(exchange);
@@ -337,7 +348,7 @@ void connection_close(struct connection *connection)
 		leave_exchange(connection->reading);
 	connection->reading = NULL;
 	CHAIN_EACH(&connection->exchanges, struct exchange, link, exchange)
-		leave_exchange(exchange);
+	leave_exchange(exchange);
 	uv_close((uv_handle_t *)&connection->tcp, freed);
 }
 
@@ -366,8 +377,8 @@ void connection_drain(struct connection *connection)
 
 static bool can_read(const struct connection *connection)
 {
-	return !connection->closed && !connection->finishing && !connection->opening && !connection->refused &&
-	       connection->exchange_count < SERVER_PIPELINE_LIMIT &&
+	return !connection->closed && !connection->finishing && !connection->opening &&
+	       !connection->refused && connection->exchange_count < SERVER_PIPELINE_LIMIT &&
 	       (!connection->channel || channel_can_read(connection->channel));
 }
 
@@ -407,7 +418,8 @@ static void put_in_line(struct connection *connection, struct exchange *exchange
 
 static void refuse(struct connection *connection, int status, const char *reason)
 {
-	struct exchange *exchange = connection->reading ? connection->reading : exchange_new(connection);
+	struct exchange *exchange =
+		connection->reading ? connection->reading : exchange_new(connection);
 
 	put_in_line(connection, exchange);
 	connection->owes_continue = false;
@@ -523,10 +535,11 @@ static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 	} else if (count < 0) {
 		connection_close(connection);
 	} else if (connection->finishing) {
-		return;                                  /* lingering: nobody reads this any more */
+		return; /* lingering: nobody reads this any more */
 	} else {
 		if (connection->phase == PHASE_CHANNEL)
-			connection->deadline = io_now(connection->io) + seconds(SERVER_CHANNEL_SILENCE_SECONDS);
+			connection->deadline =
+				io_now(connection->io) + seconds(SERVER_CHANNEL_SILENCE_SECONDS);
 		if (connection->tls)
 			take_cipher(connection, bytes);
 		else
@@ -627,10 +640,11 @@ static void discard(uv_handle_t *handle)
 /* One connection too many: a short answer, which ends with the connection. */
 static void turn_away(struct connection *connection)
 {
-	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/x-amz-json-1.1\r\n"
-				   "Retry-After: 1\r\nConnection: close\r\n\r\n"
-				   "{\"__type\":\"ServiceUnavailableException\",\"message\":\"Too many "
-				   "open connections.\"}";
+	static const char busy[] =
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/x-amz-json-1.1\r\n"
+		"Retry-After: 1\r\nConnection: close\r\n\r\n"
+		"{\"__type\":\"ServiceUnavailableException\",\"message\":\"Too many "
+		"open connections.\"}";
 	uv_buf_t text = uv_buf_init((char *)busy, sizeof(busy) - 1);
 
 	metric_add(&connection->io->metrics.refused, 1);
@@ -652,7 +666,8 @@ void connection_accept(struct io *io)
 		uv_close((uv_handle_t *)&connection->tcp, discard);
 		return;
 	}
-	if (atomic_fetch_add(&io->server->connections, 1) >= atomic_load(&io->server->connections_limit)) {
+	if (atomic_fetch_add(&io->server->connections, 1) >=
+	    atomic_load(&io->server->connections_limit)) {
 		atomic_fetch_sub(&io->server->connections, 1);
 		turn_away(connection);
 		return;

@@ -2,10 +2,10 @@
 #include <ctype.h>
 #include <stdio.h>
 
-enum { WORDS_BYTES_LIMIT = 360 };                        /* of a list of words in a text */
+enum { WORDS_BYTES_LIMIT = 360 }; /* of a list of words in a text */
 
-/* Known wordings of a missing member. `operation` absent: of any. A row without a text leaves the check to the
- * handler, which must then look at the member. */
+/* Known wordings of a missing member. `operation` absent: of any. A row without a text leaves the
+ * check to the handler, which must then look at the member. */
 static const struct {
 	struct str operation, path;
 	enum error_code code;
@@ -13,24 +13,31 @@ static const struct {
 } required[] = {
 	{STR_NONE, STR_INIT("tasks"), ERROR_INVALID_PARAMETER, "Tasks cannot be empty."},
 	{STR_NONE, STR_INIT("services"), ERROR_INVALID_PARAMETER, "Services cannot be empty."},
-	{STR_NONE, STR_INIT("containerInstances"), ERROR_INVALID_PARAMETER, "Container Instances cannot be empty."},
-	{STR_NONE, STR_INIT("networkConfiguration.awsvpcConfiguration.subnets"), ERROR_INVALID_PARAMETER,
-	 "subnets can not be empty."},
+	{STR_NONE, STR_INIT("containerInstances"), ERROR_INVALID_PARAMETER,
+	 "Container Instances cannot be empty."},
+	{STR_NONE, STR_INIT("networkConfiguration.awsvpcConfiguration.subnets"),
+	 ERROR_INVALID_PARAMETER, "subnets can not be empty."},
 	{STR_INIT("DeleteTaskDefinitions"), STR_INIT("taskDefinitions"), ERROR_INVALID_PARAMETER,
 	 "References cannot be empty."},
-	{STR_INIT("PutAttributes"), STR_INIT("attributes"), ERROR_INVALID_PARAMETER, "attributes can not be empty"},
+	{STR_INIT("PutAttributes"), STR_INIT("attributes"), ERROR_INVALID_PARAMETER,
+	 "attributes can not be empty"},
 	{STR_INIT("RegisterTaskDefinition"), STR_INIT("containerDefinitions"), ERROR_CLIENT,
 	 "Container list cannot be empty."},
-	{STR_INIT("RegisterTaskDefinition"), STR_INIT("family"), ERROR_CLIENT, "Family should not be null or empty."},
+	{STR_INIT("RegisterTaskDefinition"), STR_INIT("family"), ERROR_CLIENT,
+	 "Family should not be null or empty."},
 	{STR_INIT("DeregisterTaskDefinition"), STR_INIT("taskDefinition"), ERROR_NONE, NULL},
 	{STR_INIT("DescribeTaskDefinition"), STR_INIT("taskDefinition"), ERROR_NONE, NULL},
 	{STR_INIT("UpdateContainerInstancesState"), STR_INIT("status"), ERROR_INVALID_PARAMETER,
 	 "Container instance status should be one of [ACTIVE, DRAINING]"},
 };
 
-/* How a member is spoken of in "… should be one of [...]", where it is not by its own name, and its words where
- * they are not the model's (FMI is AWS's internal name for managed instances, and on the wire of the error). */
-static const struct { struct str shape; const char *name, *words; } words[] = {
+/* How a member is spoken of in "… should be one of [...]", where it is not by its own name, and its
+ * words where they are not the model's (FMI is AWS's internal name for managed instances, and on
+ * the wire of the error). */
+static const struct {
+	struct str shape;
+	const char *name, *words;
+} words[] = {
 	{STR_INIT("LaunchType"), "launch type", "EC2,FARGATE,EXTERNAL,FMI,MANAGED_INSTANCES"},
 	{STR_INIT("SchedulingStrategy"), "Scheduling strategy", NULL},
 	{STR_INIT("ContainerInstanceStatus"), "Container instance status", "ACTIVE, DRAINING"},
@@ -39,16 +46,19 @@ static const struct { struct str shape; const char *name, *words; } words[] = {
 static bool is_row(size_t i, const struct operation *operation, struct str path)
 {
 	return str_equal(required[i].path, path) &&
-	       (!str_has(required[i].operation) || str_equal(required[i].operation, operation->name));
+	       (!str_has(required[i].operation) ||
+		str_equal(required[i].operation, operation->name));
 }
 
-static bool fail_required(const struct operation *operation, const struct violation *violation, struct error *err)
+static bool fail_required(const struct operation *operation, const struct violation *violation,
+			  struct error *err)
 {
 	struct str name = violation->member ? violation->member->name : violation->path;
 	bool many = violation->member && (violation->member->shape->kind == SHAPE_LIST ||
 					  violation->member->shape->kind == SHAPE_MAP);
-	enum error_code code = str_equal(operation->name, S("RegisterTaskDefinition")) ? ERROR_CLIENT
-										      : ERROR_INVALID_PARAMETER;
+	enum error_code code = str_equal(operation->name, S("RegisterTaskDefinition"))
+				       ? ERROR_CLIENT
+				       : ERROR_INVALID_PARAMETER;
 
 	for (size_t i = 0; i < COUNT(required); i++) {
 		if (!is_row(i, operation, violation->path))
@@ -69,13 +79,16 @@ static size_t join_words(const struct shape *shape, char text[WORDS_BYTES_LIMIT]
 		struct str word = shape->words[i];
 
 		if (used + word.len + 5 > WORDS_BYTES_LIMIT)
-			return used + (size_t)snprintf(text + used, WORDS_BYTES_LIMIT - used, ",...");
-		used += (size_t)snprintf(text + used, WORDS_BYTES_LIMIT - used, "%s%.*s", i ? "," : "", STR(word));
+			return used +
+			       (size_t)snprintf(text + used, WORDS_BYTES_LIMIT - used, ",...");
+		used += (size_t)snprintf(text + used, WORDS_BYTES_LIMIT - used, "%s%.*s",
+					 i ? "," : "", STR(word));
 	}
 	return used;
 }
 
-bool fault_word(const struct operation *operation, const struct violation *violation, struct error *err)
+bool fault_word(const struct operation *operation, const struct violation *violation,
+		struct error *err)
 {
 	const struct shape *shape = violation->shape;
 	struct str name = violation->member ? violation->member->name : violation->path;
@@ -88,8 +101,8 @@ bool fault_word(const struct operation *operation, const struct violation *viola
 		name = str_slice(violation->value, 0, 64);
 	for (size_t i = 0; i < COUNT(words); i++)
 		if (str_equal(words[i].shape, shape->name))
-			return fail(err, ERROR_INVALID_PARAMETER, "%s should be one of [%s]", words[i].name,
-				    words[i].words ? words[i].words : text);
+			return fail(err, ERROR_INVALID_PARAMETER, "%s should be one of [%s]",
+				    words[i].name, words[i].words ? words[i].words : text);
 	return fail(err, ERROR_INVALID_PARAMETER, "%.*s should be one of [%s]", STR(name), text);
 }
 
@@ -103,18 +116,21 @@ static bool fail_limit(const struct violation *violation, struct error *err)
 	if (violation->kind == VIOLATION_PATTERN)
 		return fail(err, ERROR_INVALID_PARAMETER, "%.*s is not valid.", STR(path));
 	if (violation->kind == VIOLATION_RANGE && shape->has_min && shape->has_max)
-		return fail(err, ERROR_INVALID_PARAMETER, "%.*s must be between %.0f and %.0f", STR(path), shape->min,
-			    shape->max);
+		return fail(err, ERROR_INVALID_PARAMETER, "%.*s must be between %.0f and %.0f",
+			    STR(path), shape->min, shape->max);
 	if (violation->kind == VIOLATION_RANGE)
 		return fail(err, ERROR_INVALID_PARAMETER, "%.*s must be at %s %.0f", STR(path),
-			    shape->has_min ? "least" : "most", shape->has_min ? shape->min : shape->max);
+			    shape->has_min ? "least" : "most",
+			    shape->has_min ? shape->min : shape->max);
 	if (!shape->has_max)
-		return fail(err, ERROR_INVALID_PARAMETER, "%.*s must have at least %.0f %s.", STR(path), shape->min,
-			    unit);
-	return fail(err, ERROR_INVALID_PARAMETER, "%.*s can have at most %.0f %s.", STR(path), shape->max, unit);
+		return fail(err, ERROR_INVALID_PARAMETER, "%.*s must have at least %.0f %s.",
+			    STR(path), shape->min, unit);
+	return fail(err, ERROR_INVALID_PARAMETER, "%.*s can have at most %.0f %s.", STR(path),
+		    shape->max, unit);
 }
 
-bool fault_check(const struct operation *operation, const void *input, struct arena *arena, struct error *err)
+bool fault_check(const struct operation *operation, const void *input, struct arena *arena,
+		 struct error *err)
 {
 	struct violation violation = {0};
 

@@ -31,7 +31,8 @@ static size_t find_place(const struct operation *operation)
 	return place;
 }
 
-static void answer_error(struct exchange *exchange, const struct error *error, bool front_door, int status)
+static void answer_error(struct exchange *exchange, const struct error *error, bool front_door,
+			 int status)
 {
 	const struct protocol_error reply = {.error = *error, .front_door = front_door};
 	const struct protocol *protocol = exchange->work.protocol;
@@ -64,9 +65,10 @@ void front_refuse(struct exchange *exchange, int status, const char *reason)
 
 /* ---- who calls */
 
-/* What is checked of every request that is signed; the region of its scope is the region of the call. */
-static const struct key *identify(struct exchange *exchange, struct str service, struct str *ret_region,
-				  struct error *err)
+/* What is checked of every request that is signed; the region of its scope is the region of the
+ * call. */
+static const struct key *identify(struct exchange *exchange, struct str service,
+				  struct str *ret_region, struct error *err)
 {
 	struct server *server = exchange->io->server;
 	struct arena *arena = &exchange->request.arena;
@@ -89,12 +91,14 @@ static const struct key *identify(struct exchange *exchange, struct str service,
 	key = keys_find(server->keys, claim.key_id);
 	/* Our keys are long-lived: none of them has a session. */
 	if (!key || claim.session_token.len) {
-		fail(err, ERROR_UNRECOGNIZED_CLIENT, "The security token included in the request is invalid.");
+		fail(err, ERROR_UNRECOGNIZED_CLIENT,
+		     "The security token included in the request is invalid.");
 		return NULL;
 	}
-	region_known = region_is_known(claim.region) || str_equal(claim.region, server->options->region);
-	if (!sigv4_verify(exchange->io->sigv4, &signed_request, &claim, key->secret, service, region_known, clock_now(),
-			  arena, err))
+	region_known =
+		region_is_known(claim.region) || str_equal(claim.region, server->options->region);
+	if (!sigv4_verify(exchange->io->sigv4, &signed_request, &claim, key->secret, service,
+			  region_known, clock_now(), arena, err))
 		return NULL;
 	*ret_region = claim.region;
 	return key;
@@ -105,9 +109,11 @@ static bool authorize(const struct key *key, const struct operation *operation, 
 	if (keys_allow(key, operation))
 		return true;
 	return fail(err, ERROR_ACCESS_DENIED,
-		    "User: %.*s is not authorized to perform: %.*s:%.*s on resource: * because no identity-based policy "
-		    "allows the %.*s:%.*s action", STR(key->caller.arn), STR(operation->api->signing_name),
-		    STR(operation->name), STR(operation->api->signing_name), STR(operation->name));
+		    "User: %.*s is not authorized to perform: %.*s:%.*s on resource: * because no "
+		    "identity-based policy "
+		    "allows the %.*s:%.*s action",
+		    STR(key->caller.arn), STR(operation->api->signing_name), STR(operation->name),
+		    STR(operation->api->signing_name), STR(operation->name));
 }
 
 /* ---- API calls */
@@ -120,7 +126,8 @@ static void submit(struct exchange *exchange, enum work_kind kind)
 		return;
 	exchange->away = false;
 	exchange->extra_headers = S("Retry-After: 1\r\n");
-	refuse(exchange, ERROR_SERVICE_UNAVAILABLE, 0, "Too many requests are waiting. Please try again later.");
+	refuse(exchange, ERROR_SERVICE_UNAVAILABLE, 0,
+	       "Too many requests are waiting. Please try again later.");
 }
 
 static void take_call(struct exchange *exchange, const struct operation *operation)
@@ -137,7 +144,8 @@ static void take_call(struct exchange *exchange, const struct operation *operati
 		answer_error(exchange, &error, true, 0);
 		return;
 	}
-	if (!exchange->work.protocol->read_request(&exchange->request, operation, arena, &input, &error) ||
+	if (!exchange->work.protocol->read_request(&exchange->request, operation, arena, &input,
+						   &error) ||
 	    !fault_check(operation, input, arena, &error) || !authorize(key, operation, &error)) {
 		answer_error(exchange, &error, false, 0);
 		return;
@@ -188,7 +196,9 @@ static void answer_health(struct exchange *exchange)
 
 	answer->status = failed ? 503 : 200;
 	answer->content_type = S("application/json");
-	buffer_printf(&answer->body, "{\"status\":\"%s\",\"version\":\"%s\",\"uptimeSeconds\":%lld,\"connections\":%u}\n",
+	buffer_printf(&answer->body,
+		      "{\"status\":\"%s\",\"version\":\"%s\",\"uptimeSeconds\":%lld,"
+		      "\"connections\":%u}\n",
 		      failed ? "failed" : "ok", WHERRY_VERSION,
 		      (long long)((clock_monotonic() - server->started) / USEC_PER_SEC),
 		      atomic_load(&server->connections));
@@ -213,8 +223,10 @@ void front_metrics(struct exchange *exchange)
 	struct server *server = exchange->io->server;
 	struct metrics *threads[SERVER_IO_THREADS_LIMIT];
 	struct metrics_page page = {
-		.services = services, .service_count = COUNT(services),
-		.threads = threads, .thread_count = server->io_count,
+		.services = services,
+		.service_count = COUNT(services),
+		.threads = threads,
+		.thread_count = server->io_count,
 		.plane = exchange->work.statistics,
 		.resident_bytes = resident_bytes(),
 		.uptime = clock_monotonic() - server->started,
@@ -254,7 +266,8 @@ void front_take(struct exchange *exchange)
 	exchange->work.protocol = find_protocol(&exchange->request);
 	if (str_equal(path, S("/ws")) && str_equal(exchange->request.method, S("GET")))
 		take_channel(exchange, CHANNEL_ACS);
-	else if (str_equal(path, S("/telemetry/ws")) && str_equal(exchange->request.method, S("GET")))
+	else if (str_equal(path, S("/telemetry/ws")) &&
+		 str_equal(exchange->request.method, S("GET")))
 		take_channel(exchange, CHANNEL_TCS);
 	else if (str_starts(path, S("/_wherry/")))
 		take_page(exchange);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include "server/server.h"
 
-enum { BODY_KEPT = 1 << 16 };                            /* bytes of a body buffer that are kept for the next */
+enum { BODY_KEPT = 1 << 16 }; /* bytes of a body buffer that are kept for the next */
 
 static int on_url(http_parser *parser, const char *at, size_t length)
 {
@@ -18,7 +18,8 @@ static int on_header_field(http_parser *parser, const char *at, size_t length)
 	struct http_reader *reader = parser->data;
 
 	if (!reader->in_body)
-		reader->request->headers[reader->request->header_count++].name = (struct str){at, length};
+		reader->request->headers[reader->request->header_count++].name =
+			(struct str){at, length};
 	return 0;
 }
 
@@ -28,7 +29,8 @@ static int on_header_value(http_parser *parser, const char *at, size_t length)
 	struct http_request *request = reader->request;
 
 	if (!reader->in_body && request->header_count)
-		request->headers[request->header_count - 1].value = str_trim((struct str){at, length});
+		request->headers[request->header_count - 1].value =
+			str_trim((struct str){at, length});
 	return 0;
 }
 
@@ -133,20 +135,52 @@ static const char *scan_byte(struct http_reader *reader, char c, bool *ret_end)
 	return NULL;
 }
 
-/* Takes bytes up to the head's end. */
-static const char *scan_head(struct http_reader *reader, struct str bytes, size_t *ret_used, bool *ret_end)
+/* How many bytes at the front are nothing special inside a line. */
+static size_t plain_run(struct str bytes, size_t limit)
+{
+	size_t i = 0;
+
+	limit = MIN(limit, bytes.len);
+	while (i < limit && bytes.ptr[i] != '\r' && bytes.ptr[i] != '\n' && bytes.ptr[i] != '\0')
+		i++;
+	return i;
+}
+
+/* Takes bytes up to the head's end, or up to the first that breaks a rule: byte by byte, so that it
+ * does not matter in which pieces they came. */
+static const char *scan_head(struct http_reader *reader, struct str bytes, size_t *ret_used,
+			     bool *ret_end, int *ret_status)
 {
 	const char *problem = NULL;
 	size_t i = 0;
 
 	*ret_end = false;
-	while (i < bytes.len && !*ret_end && !problem)
+	*ret_status = 400;
+	while (i < bytes.len && !*ret_end && !problem) {
+		if (reader->line_length && !reader->after_cr) {
+			size_t run = plain_run(str_slice(bytes, i, bytes.len),
+					       SERVER_HEAD_LIMIT - reader->head.len - i);
+
+			reader->line_length += (uint32_t)run;
+			i += run;
+			if (i == bytes.len)
+				break;
+		}
 		problem = scan_byte(reader, bytes.ptr[i++], ret_end);
+		if (!problem && reader->lines > SERVER_HEADERS_LIMIT + 1) {
+			*ret_status = 431;
+			problem = "too many headers";
+		} else if (!problem && reader->head.len + i > SERVER_HEAD_LIMIT) {
+			*ret_status = 431;
+			problem = "the request's head is too large";
+		}
+	}
 	*ret_used = i;
 	return problem;
 }
 
-/* Splits the request target into path and query; absolute form is allowed to any method (RFC 9112 3.2.2). */
+/* Splits the request target into path and query; absolute form is allowed to any method (RFC
+ * 9112 3.2.2). */
 static bool split_target(struct http_request *request)
 {
 	struct str target = request->path;
@@ -154,7 +188,8 @@ static bool split_target(struct http_request *request)
 
 	if (str_starts(target, S("http://")) || str_starts(target, S("https://"))) {
 		target = str_slice(target, str_find(target, ':') + 3, target.len);
-		for (mark = 0; mark < target.len && target.ptr[mark] != '/' && target.ptr[mark] != '?';)
+		for (mark = 0;
+		     mark < target.len && target.ptr[mark] != '/' && target.ptr[mark] != '?';)
 			mark++;
 		target = str_slice(target, mark, target.len);
 	} else if (!str_starts(target, S("/")) && !str_equal(request->method, S("CONNECT")) &&
@@ -171,13 +206,15 @@ static bool split_target(struct http_request *request)
 static bool has_odd_name(const struct http_request *request)
 {
 	for (size_t i = 0; i < request->header_count; i++)
-		if (request->headers[i].name.len == 0 || memchr(request->headers[i].name.ptr, ' ', request->headers[i].name.len))
+		if (request->headers[i].name.len == 0 ||
+		    memchr(request->headers[i].name.ptr, ' ', request->headers[i].name.len))
 			return true;
 	return false;
 }
 
 /* What http_parser lets pass. */
-static const char *check_head(const struct http_reader *reader, struct http_request *request, int *ret_status)
+static const char *check_head(const struct http_reader *reader, struct http_request *request,
+			      int *ret_status)
 {
 	struct str coding = http_header(request, S("transfer-encoding"));
 	struct str expectation = http_header(request, S("expect"));
@@ -223,7 +260,8 @@ static enum http_outcome parse_head(struct http_reader *reader, struct str head)
 	request->headers = arena_array(&request->arena, struct sigv4_header, reader->lines);
 	http_parser_execute(&reader->parser, &settings, text.ptr, text.len);
 	if (!reader->in_body)
-		return refuse(reader, 400, http_errno_description(HTTP_PARSER_ERRNO(&reader->parser)));
+		return refuse(reader, 400,
+			      http_errno_description(HTTP_PARSER_ERRNO(&reader->parser)));
 	request->method = str_of(http_method_str((enum http_method)reader->parser.method));
 	problem = check_head(reader, request, &status);
 	if (problem)
@@ -243,15 +281,12 @@ static enum http_outcome parse_head(struct http_reader *reader, struct str head)
 static enum http_outcome read_head(struct http_reader *reader, struct str bytes, size_t *ret_used)
 {
 	bool end;
-	const char *problem = scan_head(reader, bytes, ret_used, &end);
+	int status;
+	const char *problem = scan_head(reader, bytes, ret_used, &end, &status);
 	struct str piece = str_slice(bytes, 0, *ret_used);
 
 	if (problem)
-		return refuse(reader, 400, problem);
-	if (piece.len > SERVER_HEAD_LIMIT - reader->head.len)
-		return refuse(reader, 431, "the request's head is too large");
-	if (reader->lines > SERVER_HEADERS_LIMIT + 1)
-		return refuse(reader, 431, "too many headers");
+		return refuse(reader, status, problem);
 	if (end && reader->head.len == 0)
 		return parse_head(reader, piece);
 	buffer_add(&reader->head, piece);
@@ -275,14 +310,15 @@ static enum http_outcome read_body(struct http_reader *reader, struct str bytes,
 	return reader->complete ? HTTP_READ_REQUEST : HTTP_READ_MORE;
 }
 
-enum http_outcome http_read(struct http_reader *reader, struct http_request *request, struct str bytes,
-			    size_t *ret_used)
+enum http_outcome http_read(struct http_reader *reader, struct http_request *request,
+			    struct str bytes, size_t *ret_used)
 {
 	enum http_outcome outcome;
 
 	reader->request = request;
 	*ret_used = 0;
-	outcome = reader->in_body ? read_body(reader, bytes, ret_used) : read_head(reader, bytes, ret_used);
+	outcome = reader->in_body ? read_body(reader, bytes, ret_used)
+				  : read_head(reader, bytes, ret_used);
 	if (outcome == HTTP_READ_REQUEST) {
 		request->keep_alive = http_should_keep_alive(&reader->parser) != 0;
 		begin(reader);
@@ -323,7 +359,8 @@ static struct str decode_form(struct arena *arena, struct str text)
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.ptr[i];
 
-		if (c == '%' && text.len - i > 2 && hex_digit(text.ptr[i + 1]) >= 0 && hex_digit(text.ptr[i + 2]) >= 0) {
+		if (c == '%' && text.len - i > 2 && hex_digit(text.ptr[i + 1]) >= 0 &&
+		    hex_digit(text.ptr[i + 2]) >= 0) {
 			c = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
 			i += 2;
 		} else if (c == '+') {
@@ -347,11 +384,25 @@ struct str http_query(const struct http_request *request, struct str name, struc
 	return STR_NONE;
 }
 
-static const struct { int status; const char *text; } status_texts[] = {
-	{100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {400, "Bad Request"}, {403, "Forbidden"},
-	{404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {413, "Content Too Large"},
-	{417, "Expectation Failed"}, {426, "Upgrade Required"}, {431, "Request Header Fields Too Large"},
-	{500, "Internal Server Error"}, {501, "Not Implemented"}, {503, "Service Unavailable"},
+static const struct {
+	int status;
+	const char *text;
+} status_texts[] = {
+	{100, "Continue"},
+	{101, "Switching Protocols"},
+	{200, "OK"},
+	{400, "Bad Request"},
+	{403, "Forbidden"},
+	{404, "Not Found"},
+	{405, "Method Not Allowed"},
+	{408, "Request Timeout"},
+	{413, "Content Too Large"},
+	{417, "Expectation Failed"},
+	{426, "Upgrade Required"},
+	{431, "Request Header Fields Too Large"},
+	{500, "Internal Server Error"},
+	{501, "Not Implemented"},
+	{503, "Service Unavailable"},
 	{505, "HTTP Version Not Supported"},
 };
 

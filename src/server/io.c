@@ -34,27 +34,13 @@ static void wake(struct outbox *outbox)
 static void take_home(struct work *work)
 {
 	switch (work->kind) {
-	case WORK_CALL:
-		exchange_answer((struct exchange *)work);
-		break;
-	case WORK_STATISTICS:
-		front_metrics((struct exchange *)work);
-		break;
-	case WORK_SESSION_OPENED:
-		channel_opened((struct exchange *)work);
-		break;
-	case WORK_SESSION_MESSAGE:
-		channel_message_done(work);
-		break;
-	case WORK_SESSION_CLOSED:
-		channel_closed(work);
-		break;
-	case WORK_SEND:
-		channel_send(work);
-		break;
-	case WORK_HANGUP:
-		channel_hangup(work);
-		break;
+	case WORK_CALL: exchange_answer((struct exchange *)work); break;
+	case WORK_STATISTICS: front_metrics((struct exchange *)work); break;
+	case WORK_SESSION_OPENED: channel_opened((struct exchange *)work); break;
+	case WORK_SESSION_MESSAGE: channel_message_done(work); break;
+	case WORK_SESSION_CLOSED: channel_closed(work); break;
+	case WORK_SEND: channel_send(work); break;
+	case WORK_HANGUP: channel_hangup(work); break;
 	}
 }
 
@@ -82,7 +68,8 @@ static void drain(struct io *io)
 	if (!io->draining)
 		uv_close((uv_handle_t *)&io->listener, NULL);
 	io->draining = true;
-	CHAIN_EACH(&io->connections, struct connection, link, connection) {
+	CHAIN_EACH(&io->connections, struct connection, link, connection)
+	{
 		if (atomic_load(&io->force))
 			connection_close(connection);
 		else
@@ -105,7 +92,7 @@ static void ticked(uv_timer_t *timer)
 	struct io *io = timer->data;
 
 	CHAIN_EACH(&io->connections, struct connection, link, connection)
-		connection_tick(connection);
+	connection_tick(connection);
 }
 
 void io_connection_gone(struct io *io)
@@ -145,10 +132,9 @@ static void require(int result)
 	}
 }
 
-struct io *io_start(struct server *server, int listener)
+struct io *io_new(struct server *server, int listener)
 {
 	struct io *io = calloc(1, sizeof(*io));
-	pthread_attr_t attributes;
 
 	if (!io)
 		abort();
@@ -166,12 +152,18 @@ struct io *io_start(struct server *server, int listener)
 	io->async.data = io->tick.data = io->listener.data = io;
 	require(uv_tcp_open(&io->listener, listener));
 	require(uv_listen((uv_stream_t *)&io->listener, BACKLOG, accepted));
+	return io;
+}
+
+void io_start(struct io *io)
+{
+	pthread_attr_t attributes;
+
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	if (pthread_create(&io->thread, &attributes, run, io) != 0)
 		abort();
 	pthread_attr_destroy(&attributes);
-	return io;
 }
 
 void io_drain(struct io *io, bool force)
@@ -189,7 +181,7 @@ bool io_try_join(struct io *io)
 
 void io_free(struct io *io)
 {
-	empty_outbox(io);                                /* what came home after the last client left */
+	empty_outbox(io); /* what came home after the last client left */
 	uv_close((uv_handle_t *)&io->async, NULL);
 	uv_close((uv_handle_t *)&io->tick, NULL);
 	uv_run(&io->loop, UV_RUN_DEFAULT);

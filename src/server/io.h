@@ -47,8 +47,8 @@ struct io {
 	char input[IO_READ_SIZE];
 };
 
-/* Takes the listening socket. */
-struct io *io_start(struct server *server, int listener);
+struct io *io_new(struct server *server, int listener);  /* takes the listening socket */
+void io_start(struct io *io);                            /* once server->ios is complete */
 void io_drain(struct io *io, bool force);                /* any thread: finish what is under way; or do not */
 bool io_try_join(struct io *io);                         /* whether it has ended */
 void io_free(struct io *io);                             /* after the brain has ended */

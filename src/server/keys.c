@@ -11,11 +11,11 @@ enum { KEY_FILE_LIMIT = 4096, KEY_ID_RANDOM = 16, SECRET_LENGTH = 40, KEY_COUNT 
 
 struct keys {
 	struct arena arena;
-	struct key keys[KEY_COUNT];                      /* root, agent */
+	struct key keys[KEY_COUNT]; /* root, agent */
 };
 
-/* What the managed policy AmazonEC2ContainerServiceforEC2Role allows of ECS (neighbours.md), and ListTagsForResource,
- * which the agent asks for a task's metadata with tags. */
+/* What the managed policy AmazonEC2ContainerServiceforEC2Role allows of ECS (neighbours.md), and
+ * ListTagsForResource, which the agent asks for a task's metadata with tags. */
 static const struct str agent_operations[] = {
 	STR_INIT("CreateCluster"),
 	STR_INIT("DeregisterContainerInstance"),
@@ -45,8 +45,9 @@ static void make_key(struct arena *arena, struct key *key)
 	struct str tail = random_text(arena, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 32, KEY_ID_RANDOM);
 
 	key->key_id = arena_printf(arena, "AKIA%.*s", STR(tail));
-	key->secret = random_text(arena, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 64,
-				  SECRET_LENGTH);
+	key->secret = random_text(
+		arena, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 64,
+		SECRET_LENGTH);
 }
 
 static bool parse_key(struct str text, struct key *ret_key)
@@ -68,8 +69,9 @@ static bool parse_key(struct str text, struct key *ret_key)
 static bool write_key(const char *path, const struct key *key, struct error *err)
 {
 	auto_arena arena = {0};
-	struct str text = arena_printf(&arena, "[default]\naws_access_key_id = %.*s\naws_secret_access_key = %.*s\n",
-				       STR(key->key_id), STR(key->secret));
+	struct str text = arena_printf(
+		&arena, "[default]\naws_access_key_id = %.*s\naws_secret_access_key = %.*s\n",
+		STR(key->key_id), STR(key->secret));
 	int fd;
 	bool synced;
 
@@ -83,14 +85,16 @@ static bool write_key(const char *path, const struct key *key, struct error *err
 	return synced || fail(err, ERROR_OS, "sync '%s'", path);
 }
 
-static bool open_key(struct keys *keys, struct str data, const char *name, struct key *key, struct error *err)
+static bool open_key(struct keys *keys, struct str data, const char *name, struct key *key,
+		     struct error *err)
 {
 	struct str path = arena_printf(&keys->arena, "%.*s/%s", STR(data), name);
 	struct error missing = {0};
 	struct str text;
 
 	if (file_read(AT_FDCWD, path.ptr, KEY_FILE_LIMIT, &keys->arena, &text, &missing))
-		return parse_key(text, key) || fail(err, ERROR_CORRUPT, "'%s' holds no access key", path.ptr);
+		return parse_key(text, key) ||
+		       fail(err, ERROR_CORRUPT, "'%s' holds no access key", path.ptr);
 	if (missing.code != ERROR_NOT_FOUND) {
 		*err = missing;
 		return false;
@@ -99,7 +103,8 @@ static bool open_key(struct keys *keys, struct str data, const char *name, struc
 	return write_key(path.ptr, key, err);
 }
 
-static bool open_root(struct keys *keys, struct str data, struct str key_id, struct str secret, struct error *err)
+static bool open_root(struct keys *keys, struct str data, struct str key_id, struct str secret,
+		      struct error *err)
 {
 	struct key *root = &keys->keys[0];
 
@@ -107,7 +112,8 @@ static bool open_root(struct keys *keys, struct str data, struct str key_id, str
 		return open_key(keys, data, "credentials", root, err);
 	if (!key_id.len || !secret.len)
 		return fail(err, ERROR_INVALID_PARAMETER,
-			    "WHERRY_ROOT_ACCESS_KEY_ID and WHERRY_ROOT_SECRET_ACCESS_KEY must be set together");
+			    "WHERRY_ROOT_ACCESS_KEY_ID and WHERRY_ROOT_SECRET_ACCESS_KEY must be "
+			    "set together");
 	root->key_id = arena_copy(&keys->arena, key_id);
 	root->secret = arena_copy(&keys->arena, secret);
 	return true;
@@ -122,10 +128,14 @@ bool keys_open(struct str data, struct str account, struct str root_key_id, stru
 	if (!keys)
 		abort();
 	owner = arena_copy(&keys->arena, account);
-	keys->keys[0].caller = (struct caller){CALLER_ROOT, owner,
-		arena_printf(&keys->arena, "arn:aws:iam::%.*s:root", STR(owner))};
-	keys->keys[1].caller = (struct caller){CALLER_AGENT, owner,
-		arena_printf(&keys->arena, "arn:aws:sts::%.*s:assumed-role/ecsInstanceRole/wherry-agent", STR(owner))};
+	keys->keys[0].caller =
+		(struct caller){CALLER_ROOT, owner,
+				arena_printf(&keys->arena, "arn:aws:iam::%.*s:root", STR(owner))};
+	keys->keys[1].caller = (struct caller){
+		CALLER_AGENT, owner,
+		arena_printf(&keys->arena,
+			     "arn:aws:sts::%.*s:assumed-role/ecsInstanceRole/wherry-agent",
+			     STR(owner))};
 	if (!open_root(keys, data, root_key_id, root_secret, err) ||
 	    !open_key(keys, data, "agent-credentials", &keys->keys[1], err)) {
 		keys_free(keys);

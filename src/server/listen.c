@@ -25,7 +25,8 @@ static bool split(struct str text, struct str *ret_host, struct str *ret_port)
 
 static bool resolve(struct str text, struct place *ret_place, struct error *err)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				       .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	auto_arena arena = {0};
 	struct addrinfo *found;
 	struct str host, port;
@@ -35,7 +36,8 @@ static bool resolve(struct str text, struct place *ret_place, struct error *err)
 		return fail(err, ERROR_INVALID_PARAMETER, "'%.*s' is not ADDRESS:PORT", STR(text));
 	problem = getaddrinfo(arena_cstr(&arena, host), arena_cstr(&arena, port), &hints, &found);
 	if (problem)
-		return fail(err, ERROR_INVALID_PARAMETER, "listen on '%.*s': %s", STR(text), gai_strerror(problem));
+		return fail(err, ERROR_INVALID_PARAMETER, "listen on '%.*s': %s", STR(text),
+			    gai_strerror(problem));
 	memcpy(&ret_place->address, found->ai_addr, found->ai_addrlen);
 	ret_place->length = found->ai_addrlen;
 	freeaddrinfo(found);
@@ -71,24 +73,26 @@ static bool is_taken(const struct place *place)
 	if (fd < 0)
 		return false;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	taken = bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 && errno == EADDRINUSE;
+	taken = bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 &&
+		errno == EADDRINUSE;
 	close(fd);
 	return taken;
 }
 
-static void describe(const struct place *place, struct arena *arena, struct str *ret_address, struct str *ret_host)
+static void describe(const struct place *place, struct arena *arena, struct str *ret_address,
+		     struct str *ret_host)
 {
 	char host[64], port[8];
 	bool six = place->address.ss_family == AF_INET6;
 
-	getnameinfo((const struct sockaddr *)&place->address, place->length, host, sizeof(host), port, sizeof(port),
-		    NI_NUMERICHOST | NI_NUMERICSERV);
+	getnameinfo((const struct sockaddr *)&place->address, place->length, host, sizeof(host),
+		    port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
 	*ret_host = arena_printf(arena, "%s", host);
 	*ret_address = arena_printf(arena, six ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-bool listen_open(struct str address, unsigned count, int ret_fds[], struct arena *arena, struct str *ret_address,
-		 struct str *ret_host, struct error *err)
+bool listen_open(struct str address, unsigned count, int ret_fds[], struct arena *arena,
+		 struct str *ret_address, struct str *ret_host, struct error *err)
 {
 	struct place place = {.length = 0};
 

@@ -39,15 +39,18 @@ static uint64_t sum_requests(const struct metrics_page *page, size_t place, size
 	return sum;
 }
 
-static void print_requests(const struct metrics_page *page, size_t place, struct str service, struct str operation,
-			   struct buffer *out)
+static void print_requests(const struct metrics_page *page, size_t place, struct str service,
+			   struct str operation, struct buffer *out)
 {
 	for (size_t code = 0; code < ERROR_CODE_COUNT; code++) {
 		uint64_t sum = sum_requests(page, place, code);
 
 		if (sum)
-			buffer_printf(out, "wherry_requests_total{service=\"%.*s\",operation=\"%.*s\",code=\"%.*s\"} %llu\n",
-				      STR(service), STR(operation), STR(code ? error_wire_name(code) : S("OK")),
+			buffer_printf(out,
+				      "wherry_requests_total{service=\"%.*s\",operation=\"%.*s\","
+				      "code=\"%.*s\"} %llu\n",
+				      STR(service), STR(operation),
+				      STR(code ? error_wire_name(code) : S("OK")),
 				      (unsigned long long)sum);
 	}
 }
@@ -56,11 +59,12 @@ static void print_all_requests(const struct metrics_page *page, struct buffer *o
 {
 	size_t place = 0;
 
-	buffer_add(out, S("# HELP wherry_requests_total Requests answered.\n# TYPE wherry_requests_total counter\n"));
+	buffer_add(out, S("# HELP wherry_requests_total Requests answered.\n# TYPE "
+			  "wherry_requests_total counter\n"));
 	for (size_t i = 0; i < page->service_count; i++)
 		for (uint32_t k = 0; k < page->services[i]->operation_count; k++)
-			print_requests(page, place++, page->services[i]->name, page->services[i]->operations[k].name,
-				       out);
+			print_requests(page, place++, page->services[i]->name,
+				       page->services[i]->operations[k].name, out);
 	print_requests(page, METRICS_OPERATIONS_LIMIT - 1, S(""), S(""), out);
 }
 
@@ -74,33 +78,43 @@ static void print_latency(const struct metrics_page *page, struct buffer *out)
 		for (size_t i = 0; i < page->thread_count; i++)
 			total += page->threads[i]->buckets[bucket];
 		if (bucket < METRICS_BUCKETS)
-			buffer_printf(out, "wherry_request_seconds_bucket{le=\"%g\"} %llu\n", (double)bounds[bucket] / 1e6,
-				      (unsigned long long)total);
+			buffer_printf(out, "wherry_request_seconds_bucket{le=\"%g\"} %llu\n",
+				      (double)bounds[bucket] / 1e6, (unsigned long long)total);
 	}
 	for (size_t i = 0; i < page->thread_count; i++)
 		sum += page->threads[i]->latency_sum;
-	buffer_printf(out, "wherry_request_seconds_bucket{le=\"+Inf\"} %llu\nwherry_request_seconds_sum %g\n"
-		      "wherry_request_seconds_count %llu\n", (unsigned long long)total, (double)sum / 1e6,
-		      (unsigned long long)total);
+	buffer_printf(
+		out,
+		"wherry_request_seconds_bucket{le=\"+Inf\"} %llu\nwherry_request_seconds_sum %g\n"
+		"wherry_request_seconds_count %llu\n",
+		(unsigned long long)total, (double)sum / 1e6, (unsigned long long)total);
 }
 
-static void print_one(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value)
+static void print_one(struct buffer *out, const char *name, const char *type, const char *help,
+		      uint64_t value)
 {
-	buffer_printf(out, "# HELP wherry_%s %s\n# TYPE wherry_%s %s\nwherry_%s %llu\n", name, help, name, type, name,
-		      (unsigned long long)value);
+	buffer_printf(out, "# HELP wherry_%s %s\n# TYPE wherry_%s %s\nwherry_%s %llu\n", name, help,
+		      name, type, name, (unsigned long long)value);
 }
 
 static void print_threads(const struct metrics_page *page, struct buffer *out)
 {
-	static const struct { const char *name, *type, *help; size_t offset; } rows[] = {
-		{"connections_total", "counter", "Connections accepted.", offsetof(struct metrics, opened)},
+	static const struct {
+		const char *name, *type, *help;
+		size_t offset;
+	} rows[] = {
+		{"connections_total", "counter", "Connections accepted.",
+		 offsetof(struct metrics, opened)},
 		{"connections", "gauge", "Open connections.", offsetof(struct metrics, open)},
 		{"connections_refused_total", "counter", "Connections over the limit.",
 		 offsetof(struct metrics, refused)},
 		{"agent_channels", "gauge", "Open ACS channels.", offsetof(struct metrics, acs)},
-		{"telemetry_channels", "gauge", "Open TCS channels.", offsetof(struct metrics, tcs)},
-		{"frames_received_total", "counter", "Frames from agents.", offsetof(struct metrics, frames_in)},
-		{"frames_sent_total", "counter", "Frames to agents.", offsetof(struct metrics, frames_out)},
+		{"telemetry_channels", "gauge", "Open TCS channels.",
+		 offsetof(struct metrics, tcs)},
+		{"frames_received_total", "counter", "Frames from agents.",
+		 offsetof(struct metrics, frames_in)},
+		{"frames_sent_total", "counter", "Frames to agents.",
+		 offsetof(struct metrics, frames_out)},
 		{"telemetry_messages_total", "counter", "Telemetry messages acknowledged.",
 		 offsetof(struct metrics, telemetry)},
 	};
@@ -118,7 +132,10 @@ void metrics_print(const struct metrics_page *page, struct buffer *out)
 {
 	const struct plane_statistics *plane = &page->plane;
 	const struct brain_figures *brain = &page->brain;
-	const struct { const char *name, *type, *help; uint64_t value; } rows[] = {
+	const struct {
+		const char *name, *type, *help;
+		uint64_t value;
+	} rows[] = {
 		{"steps_total", "counter", "Events given to the brain.", brain->steps},
 		{"commits_total", "counter", "Batches appended to the journal.", brain->commits},
 		{"changes_total", "counter", "Records appended to the journal.", brain->changes},
@@ -126,15 +143,16 @@ void metrics_print(const struct metrics_page *page, struct buffer *out)
 		{"calls_under_way", "gauge", "Calls in brain and committer.", brain->waiting},
 		{"clusters", "gauge", "Clusters.", plane->clusters},
 		{"container_instances", "gauge", "Container instances.", plane->instances},
-		{"container_instances_connected", "gauge", "Container instances whose agent is connected.",
-		 plane->connected},
+		{"container_instances_connected", "gauge",
+		 "Container instances whose agent is connected.", plane->connected},
 		{"services", "gauge", "Services.", plane->services},
 		{"tasks", "gauge", "Tasks that are not STOPPED.", plane->tasks},
 		{"tasks_running", "gauge", "Tasks RUNNING.", plane->running},
 		{"tasks_pending", "gauge", "Tasks on their way to RUNNING.", plane->pending},
 		{"tasks_waiting", "gauge", "Tasks without a place.", plane->waiting},
 		{"resident_bytes", "gauge", "Resident memory.", page->resident_bytes},
-		{"uptime_seconds", "gauge", "Since start.", (uint64_t)(page->uptime / USEC_PER_SEC)},
+		{"uptime_seconds", "gauge", "Since start.",
+		 (uint64_t)(page->uptime / USEC_PER_SEC)},
 	};
 
 	print_all_requests(page, out);

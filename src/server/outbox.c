@@ -11,10 +11,11 @@ void outbox_init(struct outbox *outbox, void (*wake)(struct outbox *outbox))
 void outbox_fini(struct outbox *outbox)
 {
 	assert(chain_empty(&outbox->staged));
-	CHAIN_EACH(&outbox->works, struct work, link, work) {
+	CHAIN_EACH(&outbox->works, struct work, link, work)
+	{
 		link_remove(&work->link);
 		if (work->kind == WORK_SEND || work->kind == WORK_HANGUP)
-			work_free(work);
+			brain_work_free(work);
 	}
 	pthread_mutex_destroy(&outbox->mutex);
 }
@@ -51,7 +52,7 @@ void outbox_take(struct outbox *outbox, struct link *ret_works)
 	pthread_mutex_unlock(&outbox->mutex);
 }
 
-void work_free(struct work *work)
+void brain_work_free(struct work *work)
 {
 	buffer_fini(&work->answer.body);
 	free(work);

@@ -17,8 +17,8 @@
 
 enum {
 	IO_THREADS = 2,
-	MALLOC_ARENAS = 2,                               /* idle memory; requests come from arenas of their own */
-	SPARE_DESCRIPTORS = 128,                         /* for the store, the loops and everything but connections */
+	MALLOC_ARENAS = 2,       /* idle memory; requests come from arenas of their own */
+	SPARE_DESCRIPTORS = 128, /* for the store, the loops and everything but connections */
 };
 
 /* Everything that start-up opens, closed in one place. */
@@ -46,9 +46,11 @@ static bool restore_one(void *arg, const struct store_change *change, struct err
 	void *value = NULL;
 
 	if (!shape)
-		return fail(err, ERROR_CORRUPT, "record '%.*s' is of unknown kind %u", STR(change->key), change->kind);
+		return fail(err, ERROR_CORRUPT, "record '%.*s' is of unknown kind %u",
+			    STR(change->key), change->kind);
 	if (str_has(change->value) && !json_decode(shape, change->value, &arena, &value, &fault))
-		return fail(err, ERROR_CORRUPT, "record '%.*s' does not read: %s", STR(change->key), fault.error.text);
+		return fail(err, ERROR_CORRUPT, "record '%.*s' does not read: %s", STR(change->key),
+			    fault.error.text);
 	return plane_restore(start->plane, change->kind, change->key, value, err);
 }
 
@@ -60,9 +62,11 @@ static bool open_tls(struct start *start, struct str host, struct error *err)
 	if (!options->tls && !options->certificate.len)
 		return true;
 	if (!options->certificate.len &&
-	    !tls_certificate_make(folder, host, &start->arena, &options->certificate, &options->key, err))
+	    !tls_certificate_make(folder, host, &start->arena, &options->certificate, &options->key,
+				  err))
 		return false;
-	return tls_context_open(options->certificate, options->key.len ? options->key : options->certificate,
+	return tls_context_open(options->certificate,
+				options->key.len ? options->key : options->certificate,
 				&start->server.tls, err);
 }
 
@@ -74,13 +78,15 @@ static void raise_limits(struct server *server)
 
 	mallopt(M_ARENA_MAX, MALLOC_ARENAS);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);                        /* a write past a limit fails like any other */
+	signal(SIGXFSZ, SIG_IGN); /* a write past a limit fails like any other */
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	getrlimit(RLIMIT_NOFILE, &limit);
-	room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS : SPARE_DESCRIPTORS;
-	atomic_store(&server->connections_limit, (unsigned)MIN(room, (rlim_t)SERVER_CONNECTIONS_LIMIT));
+	room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+						      : SPARE_DESCRIPTORS;
+	atomic_store(&server->connections_limit,
+		     (unsigned)MIN(room, (rlim_t)SERVER_CONNECTIONS_LIMIT));
 }
 
 static bool open_network(struct start *start, struct error *err)
@@ -88,10 +94,12 @@ static bool open_network(struct start *start, struct error *err)
 	struct server *server = &start->server;
 	struct str address, host;
 
-	if (!listen_open(start->options.listen, server->io_count, start->listeners, &start->arena, &address, &host, err))
+	if (!listen_open(start->options.listen, server->io_count, start->listeners, &start->arena,
+			 &address, &host, err))
 		return false;
 	start->url = arena_printf(&start->arena, "http%s://%.*s",
-				  start->options.tls || start->options.certificate.len ? "s" : "", STR(address));
+				  start->options.tls || start->options.certificate.len ? "s" : "",
+				  STR(address));
 	return open_tls(start, host, err);
 }
 
@@ -104,7 +112,8 @@ static bool open_state(struct start *start, struct error *err)
 	    !store_open_sqlite(options->data, S("wherry.db"), &start->store, err))
 		return false;
 	options->plane.account = options->account;
-	options->plane.endpoint = options->public_endpoint.len ? options->public_endpoint : start->url;
+	options->plane.endpoint =
+		options->public_endpoint.len ? options->public_endpoint : start->url;
 	start->plane = plane_new(&options->plane);
 	return store_load(start->store, restore_one, start, err);
 }
@@ -113,23 +122,27 @@ static bool open_all(struct start *start, struct error *err)
 {
 	bool switched;
 
-	if (!folder_make(arena_cstr(&start->arena, start->options.data), 0700, err) || !open_network(start, err) ||
+	if (!folder_make(arena_cstr(&start->arena, start->options.data), 0700, err) ||
+	    !open_network(start, err) ||
 	    !sandbox_enter("wherry", start->options.data, "tls", &switched, err))
 		return false;
 	if (!switched && geteuid() == 0)
-		log_info("sandbox", "text=\"there is no user 'wherry': staying root, without capabilities\"");
+		log_info("sandbox",
+			 "text=\"there is no user 'wherry': staying root, without capabilities\"");
 	return open_state(start, err);
 }
 
 /* ---- the end */
 
-/* In the committer's thread. What was answered is safe on disk; the rest is refused; memory is thrown away. */
+/* In the committer's thread. What was answered is safe on disk; the rest is refused; memory is
+ * thrown away. */
 static void on_failure(void *self, const struct error *error)
 {
 	struct start *start = self;
 
 	log_error("append", "text=\"%s\"", error->text);
-	log_error("stop", "text=\"the journal cannot be written: refusing everything and stopping\"");
+	log_error("stop",
+		  "text=\"the journal cannot be written: refusing everything and stopping\"");
 	atomic_store(&start->failed, true);
 	pthread_kill(start->main_thread, SIGTERM);
 }
@@ -160,7 +173,8 @@ static void stop(struct start *start, const sigset_t *signals)
 	log_info("stop", "text=\"finishing what is under way\"");
 	drain(start, false);
 	while (!join_ended(start)) {
-		bool again = sigtimedwait(signals, NULL, &pause) > 0 && !atomic_load(&start->failed);
+		bool again =
+			sigtimedwait(signals, NULL, &pause) > 0 && !atomic_load(&start->failed);
 
 		if (again || clock_monotonic() > deadline)
 			drain(start, true);
@@ -172,6 +186,7 @@ static void close_all(struct start *start)
 	struct server *server = &start->server;
 
 	brain_stop(server->brain);
+	server->brain = NULL;
 	for (unsigned i = 0; i < server->io_count; i++)
 		if (server->ios[i])
 			io_free(server->ios[i]);
@@ -191,10 +206,14 @@ static void run_threads(struct start *start)
 	server->options = &start->options;
 	server->started = clock_monotonic();
 	atomic_store(&server->next_session, (uint64_t)clock_now());
-	server->brain = brain_start(&(struct brain_options){
-		.plane = start->plane, .store = start->store, .on_failure = on_failure, .self = start});
+	server->brain = brain_start(&(struct brain_options){.plane = start->plane,
+							    .store = start->store,
+							    .on_failure = on_failure,
+							    .self = start});
 	for (unsigned i = 0; i < server->io_count; i++)
-		server->ios[i] = io_start(server, start->listeners[i]);
+		server->ios[i] = io_new(server, start->listeners[i]);
+	for (unsigned i = 0; i < server->io_count; i++)
+		io_start(server->ios[i]);
 }
 
 static void say_ready(struct start *start)
@@ -217,11 +236,12 @@ int server_run(const struct server_options *options)
 	sigset_t signals;
 	int number;
 
-	start.server.io_count = MIN(options->io_threads ? options->io_threads : IO_THREADS, SERVER_IO_THREADS_LIMIT);
+	start.server.io_count = MIN(options->io_threads ? options->io_threads : IO_THREADS,
+				    SERVER_IO_THREADS_LIMIT);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);      /* before the first thread: all inherit it */
+	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before the first thread: all inherit it */
 	raise_limits(&start.server);
 	if (!open_all(&start, &error)) {
 		log_error("start", "text=\"%s\"", error.text);

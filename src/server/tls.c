@@ -8,19 +8,20 @@ struct tls {
 	BIO *in, *out;
 };
 
-static int choose_http_1_1(SSL *ssl, const unsigned char **ret, unsigned char *ret_len, const unsigned char *offered,
-			   unsigned offered_len, void *argument)
+static int choose_http_1_1(SSL *ssl, const unsigned char **ret, unsigned char *ret_len,
+			   const unsigned char *offered, unsigned offered_len, void *argument)
 {
 	static const unsigned char ours[] = "\x08http/1.1";
 
 	(void)ssl, (void)argument;
-	if (SSL_select_next_proto((unsigned char **)ret, ret_len, ours, sizeof(ours) - 1, offered, offered_len) ==
-	    OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto((unsigned char **)ret, ret_len, ours, sizeof(ours) - 1, offered,
+				  offered_len) == OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_OK;
 	return SSL_TLSEXT_ERR_NOACK;
 }
 
-bool tls_context_open(struct str certificate, struct str key, SSL_CTX **ret_context, struct error *err)
+bool tls_context_open(struct str certificate, struct str key, SSL_CTX **ret_context,
+		      struct error *err)
 {
 	auto_arena arena = {0};
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -30,7 +31,8 @@ bool tls_context_open(struct str certificate, struct str key, SSL_CTX **ret_cont
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+					     SSL_OP_CIPHER_SERVER_PREFERENCE |
 					     SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_alpn_select_cb(context, choose_http_1_1, NULL);

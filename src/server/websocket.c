@@ -5,14 +5,15 @@
 
 struct websocket {
 	wslay_event_context_ptr context;
-	struct str input;                                /* what wslay has not taken yet */
+	struct str input; /* what wslay has not taken yet */
 	struct buffer output;
-	bool reading;                                    /* what is queued meanwhile goes out when it ends */
+	bool reading; /* what is queued meanwhile goes out when it ends */
 	void (*on_message)(void *self, struct str text);
 	void *self;
 };
 
-static ssize_t give_input(wslay_event_context_ptr context, uint8_t *bytes, size_t len, int flags, void *self)
+static ssize_t give_input(wslay_event_context_ptr context, uint8_t *bytes, size_t len, int flags,
+			  void *self)
 {
 	struct websocket *websocket = self;
 	size_t taken = MIN(len, websocket->input.len);
@@ -27,7 +28,8 @@ static ssize_t give_input(wslay_event_context_ptr context, uint8_t *bytes, size_
 	return (ssize_t)taken;
 }
 
-static ssize_t take_output(wslay_event_context_ptr context, const uint8_t *bytes, size_t len, int flags, void *self)
+static ssize_t take_output(wslay_event_context_ptr context, const uint8_t *bytes, size_t len,
+			   int flags, void *self)
 {
 	struct websocket *websocket = self;
 
@@ -36,19 +38,20 @@ static ssize_t take_output(wslay_event_context_ptr context, const uint8_t *bytes
 	return (ssize_t)len;
 }
 
-static void message_received(wslay_event_context_ptr context, const struct wslay_event_on_msg_recv_arg *message,
-			     void *self)
+static void message_received(wslay_event_context_ptr context,
+			     const struct wslay_event_on_msg_recv_arg *message, void *self)
 {
 	struct websocket *websocket = self;
 
 	if (message->opcode == WSLAY_BINARY_FRAME)
 		wslay_event_queue_close(context, WSLAY_CODE_UNSUPPORTED_DATA, NULL, 0);
 	else if (message->opcode == WSLAY_TEXT_FRAME)
-		websocket->on_message(websocket->self,
-				      (struct str){(const char *)message->msg, message->msg_length});
+		websocket->on_message(websocket->self, (struct str){(const char *)message->msg,
+								    message->msg_length});
 }
 
-struct websocket *websocket_new(size_t message_limit, void (*on_message)(void *self, struct str text), void *self)
+struct websocket *websocket_new(size_t message_limit,
+				void (*on_message)(void *self, struct str text), void *self)
 {
 	static const struct wslay_event_callbacks callbacks = {
 		.recv_callback = give_input,
@@ -57,7 +60,8 @@ struct websocket *websocket_new(size_t message_limit, void (*on_message)(void *s
 	};
 	struct websocket *websocket = calloc(1, sizeof(*websocket));
 
-	if (!websocket || wslay_event_context_server_init(&websocket->context, &callbacks, websocket) != 0)
+	if (!websocket ||
+	    wslay_event_context_server_init(&websocket->context, &callbacks, websocket) != 0)
 		abort();
 	wslay_event_config_set_max_recv_msg_length(websocket->context, message_limit);
 	websocket->on_message = on_message;
@@ -90,8 +94,9 @@ bool websocket_read(struct websocket *websocket, struct str bytes)
 
 void websocket_send(struct websocket *websocket, struct str text)
 {
-	struct wslay_event_msg message = {
-		.opcode = WSLAY_TEXT_FRAME, .msg = (const uint8_t *)text.ptr, .msg_length = text.len};
+	struct wslay_event_msg message = {.opcode = WSLAY_TEXT_FRAME,
+					  .msg = (const uint8_t *)text.ptr,
+					  .msg_length = text.len};
 
 	/* Refused only after a close, when nobody listens any more. */
 	if (wslay_event_queue_msg(websocket->context, &message) == 0 && !websocket->reading)
@@ -100,7 +105,8 @@ void websocket_send(struct websocket *websocket, struct str text)
 
 void websocket_close(struct websocket *websocket, uint16_t code, struct str reason)
 {
-	if (wslay_event_queue_close(websocket->context, code, (const uint8_t *)reason.ptr, reason.len) == 0 &&
+	if (wslay_event_queue_close(websocket->context, code, (const uint8_t *)reason.ptr,
+				    reason.len) == 0 &&
 	    !websocket->reading)
 		wslay_event_send(websocket->context);
 }
@@ -119,7 +125,8 @@ struct buffer *websocket_output(struct websocket *websocket)
 
 struct str websocket_accept(struct str key, struct arena *arena)
 {
-	struct str salted = arena_printf(arena, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", STR(key));
+	struct str salted =
+		arena_printf(arena, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", STR(key));
 	unsigned char nonce[32], digest[EVP_MAX_MD_SIZE];
 	unsigned char *text = arena_alloc_bytes(arena, 32);
 

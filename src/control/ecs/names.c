@@ -39,6 +39,12 @@ struct str definition_arn(struct plane *plane, const struct definition_entry *de
 	return ecs_arn(plane, definition->realm, "task-definition/%.*s", STR(entry_id(&definition->entry)));
 }
 
+/* A NUL would end the text where names are printed, and find what stands before it. */
+static bool is_text(struct str identifier)
+{
+	return str_find(identifier, '\0') == identifier.len;
+}
+
 static bool is_arn(struct str identifier)
 {
 	return str_starts(identifier, S("arn:"));
@@ -65,6 +71,8 @@ bool find_cluster(struct call *call, struct str identifier, bool must_be_active,
 	struct str name = str_empty(identifier) ? S("default") : identifier;
 	struct cluster_entry *cluster;
 
+	if (!is_text(name))
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid identifier.");
 	if (is_arn(name)) {
 		name = arn_rest(call->realm, name, S("cluster"));
 		if (!str_has(name))
@@ -106,6 +114,8 @@ struct str identifier_in_cluster(struct call *call, const struct cluster_entry *
 {
 	struct str id = identifier;
 
+	if (!is_text(id))
+		return STR_NONE;
 	if (is_arn(id)) {
 		size_t slash;
 
@@ -143,6 +153,8 @@ struct definition_entry *find_definition(struct call *call, struct str identifie
 	uint64_t revision;
 	size_t colon;
 
+	if (!is_text(name))
+		return NULL;
 	if (is_arn(name)) {
 		name = arn_rest(call->realm, name, S("task-definition"));
 		if (!str_has(name)) {

@@ -1,6 +1,8 @@
 #include "control/ecs/state.h"
 #include <assert.h>
 #include <stdio.h>
+#include "control/ecs/clusters.h"
+#include "control/ecs/definitions.h"
 #include "control/ecs/placement.h"
 #include "control/ecs/services.h"
 #include "control/ecs/sessions.h"
@@ -37,12 +39,21 @@ static void nothing(struct plane *plane, struct entry *entry)
 }
 
 /* ---- clusters */
+static void cluster_wake(struct plane *plane, struct wake *wake)
+{
+	struct cluster_entry *cluster = CONTAINER_OF(wake, struct cluster_entry, wake);
+
+	if (cluster_ends_at(cluster) != USEC_NEVER && !cluster_settle(plane, cluster))
+		wake_set(plane, wake, plane_now(plane) + CLUSTER_RETENTION);
+}
+
 static void cluster_attach(struct plane *plane, struct entry *entry)
 {
 	struct cluster_entry *cluster = (struct cluster_entry *)entry;
 
 	chain_init(&cluster->stopped);
 	chain_init(&cluster->placement_classes);
+	cluster->wake.run = cluster_wake;
 	sorted_add(&entry->realm->clusters, &cluster->by_name, entry_id(entry));
 }
 
@@ -51,7 +62,17 @@ static void cluster_detach(struct plane *plane, struct entry *entry)
 	struct cluster_entry *cluster = (struct cluster_entry *)entry;
 
 	placement_cluster_gone(plane, cluster);
+	wake_clear(plane, &cluster->wake);
 	sorted_remove(&entry->realm->clusters, &cluster->by_name);
+}
+
+static void cluster_add(struct plane *plane, struct entry *entry)
+{
+	struct cluster_entry *cluster = (struct cluster_entry *)entry;
+
+	wake_clear(plane, &cluster->wake);
+	if (cluster_ends_at(cluster) != USEC_NEVER)
+		wake_set(plane, &cluster->wake, cluster_ends_at(cluster));
 }
 
 /* ---- task definitions */
@@ -67,6 +88,14 @@ static void family_detach(struct plane *plane, struct entry *entry)
 	sorted_remove(&entry->realm->families, &((struct family_entry *)entry)->by_name);
 }
 
+static void definition_wake(struct plane *plane, struct wake *wake)
+{
+	struct definition_entry *definition = CONTAINER_OF(wake, struct definition_entry, wake);
+
+	if (!definition_settle(plane, definition))
+		wake_set(plane, wake, plane_now(plane) + DEFINITION_RETENTION);
+}
+
 static void definition_attach(struct plane *plane, struct entry *entry)
 {
 	struct definition_entry *definition = (struct definition_entry *)entry;
@@ -74,6 +103,7 @@ static void definition_attach(struct plane *plane, struct entry *entry)
 
 	definition->family = entry_find(plane, entry->realm, RECORD_TASK_FAMILY, value->family);
 	assert(definition->family);
+	definition->wake.run = definition_wake;
 	snprintf(definition->revision_key, sizeof(definition->revision_key), "%010d", value->revision.value);
 	sorted_add(&definition->family->revisions, &definition->by_revision, str_of(definition->revision_key));
 }
@@ -82,7 +112,16 @@ static void definition_detach(struct plane *plane, struct entry *entry)
 {
 	struct definition_entry *definition = (struct definition_entry *)entry;
 
+	wake_clear(plane, &definition->wake);
 	sorted_remove(&definition->family->revisions, &definition->by_revision);
+}
+
+static void definition_add(struct plane *plane, struct entry *entry)
+{
+	struct definition_entry *definition = (struct definition_entry *)entry;
+
+	if (definition_ends_at(definition) != USEC_NEVER)
+		wake_set(plane, &definition->wake, definition_ends_at(definition));
 }
 
 /* ---- nodes and instances */
@@ -380,11 +419,11 @@ static void token_detach(struct plane *plane, struct entry *entry)
 
 const struct entry_kind entry_kinds[RECORD_KIND_LIMIT] = {
 	[RECORD_CLUSTER] = {&shape_cluster, sizeof(struct cluster_entry), cluster_attach, cluster_detach,
-			    nothing, nothing},
+			    cluster_add, nothing},
 	[RECORD_TASK_FAMILY] = {&shape_task_family, sizeof(struct family_entry), family_attach, family_detach,
 				nothing, nothing},
 	[RECORD_TASK_DEFINITION] = {&shape_task_definition, sizeof(struct definition_entry), definition_attach,
-				    definition_detach, nothing, nothing},
+				    definition_detach, definition_add, nothing},
 	[RECORD_NODE] = {&shape_node, sizeof(struct node_entry), node_attach, node_detach, node_add, node_remove},
 	[RECORD_CONTAINER_INSTANCE] = {&shape_container_instance, sizeof(struct instance_entry), instance_attach,
 				       instance_detach, instance_add, nothing},

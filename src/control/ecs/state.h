@@ -19,6 +19,7 @@ struct cluster_entry {
 	struct task_counts counts, counts_by_launch_type[5];     /* by enum ecs_launch_type */
 	struct link placement_classes;                   /* placement_class.in_cluster, the last used first */
 	size_t placement_class_count;
+	struct wake wake;                                /* INACTIVE ends */
 };
 
 struct family_entry {
@@ -33,6 +34,7 @@ struct definition_entry {
 	char revision_key[12];
 	struct family_entry *family;
 	uint32_t used_by;                                /* tasks, also in history, and deployments */
+	struct wake wake;                                /* DELETE_IN_PROGRESS ends */
 };
 
 struct port_booking { int32_t port; bool udp; };

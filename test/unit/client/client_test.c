@@ -4,7 +4,7 @@
 #include "test.h"
 #include "api/ecs.h"
 #include "client/address.h"
-#include "client/channel.h"
+#include "client/uplink.h"
 #include "client/client.h"
 #include "peer.h"
 #include <uv.h>
@@ -145,14 +145,14 @@ TEST(a_profile_is_found_among_others)
 
 /* ---- The channel */
 
-struct heard { unsigned opened, closed; struct buffer text; struct error error; struct channel *channel; };
+struct heard { unsigned opened, closed; struct buffer text; struct error error; struct uplink *uplink; };
 
 static void opened(void *arg)
 {
 	struct heard *heard = arg;
 
 	heard->opened++;
-	channel_send(heard->channel, S("{\"hello\":1}"));
+	uplink_send(heard->uplink, S("{\"hello\":1}"));
 }
 
 static void frame(void *arg, struct str text) { buffer_add(&((struct heard *)arg)->text, text); }
@@ -163,12 +163,12 @@ static void closed(void *arg, const struct error *err)
 
 	heard->closed++;
 	heard->error = *err;
-	channel_free(heard->channel);
+	uplink_free(heard->uplink);
 }
 
 static struct heard converse(const char *const *answers)
 {
-	static const struct channel_events events = { opened, frame, closed };
+	static const struct uplink_events events = { opened, frame, closed };
 	struct peer *peer = peer_start(answers);
 	struct client_options options = options_for(peer);
 	struct heard heard = {0};
@@ -178,7 +178,7 @@ static struct heard converse(const char *const *answers)
 
 	snprintf(url, sizeof(url), "%s/ws?clusterArn=prod&seqNum=1", peer_endpoint(peer));
 	uv_loop_init(&loop);
-	assert_true(channel_open(&loop, &options, str_of(url), &events, &heard, &heard.channel, &error));
+	assert_true(uplink_open(&loop, &options, str_of(url), &events, &heard, &heard.uplink, &error));
 	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
 	assert_true(str_starts(peer_finish(peer), S("GET /ws?clusterArn=prod&seqNum=1 HTTP/1.1\r\n")));
@@ -232,16 +232,16 @@ TEST(rubbish_after_the_upgrade_ends_the_channel_with_an_error)
 
 TEST(a_channel_freed_while_it_connects_says_nothing)
 {
-	static const struct channel_events events = { opened, frame, closed };
+	static const struct uplink_events events = { opened, frame, closed };
 	struct client_options options = {.region = S("r"), .key_id = S("k"), .secret = S("s"), .user_agent = S("t")};
 	struct heard heard = {0};
-	struct channel *channel;
+	struct uplink *uplink;
 	struct error error;
 	uv_loop_t loop;
 
 	uv_loop_init(&loop);
-	assert_true(channel_open(&loop, &options, S("http://127.0.0.1:1/ws?a=b"), &events, &heard, &channel, &error));
-	channel_free(channel);
+	assert_true(uplink_open(&loop, &options, S("http://127.0.0.1:1/ws?a=b"), &events, &heard, &uplink, &error));
+	uplink_free(uplink);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
 	assert_int_equal(heard.closed, 0);

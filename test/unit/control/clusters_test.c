@@ -282,3 +282,20 @@ TEST(services_keep_their_cluster)
 	EXPECT_CALL(&desk, "DeleteCluster", "{'cluster':'c'}",
 		    "ClusterContainsServicesException: The Cluster cannot be deleted while Services are active.");
 }
+
+TEST(an_inactive_cluster_is_forgotten_after_an_hour)
+{
+	auto_desk desk;
+
+	desk_init(&desk);
+	desk_call(&desk, "CreateCluster", "{'clusterName':'c'}");
+	desk_call(&desk, "CreateCluster", "{'clusterName':'d'}");
+	desk_call(&desk, "DeleteCluster", "{'cluster':'c'}");
+	desk_call(&desk, "DeleteCluster", "{'cluster':'d'}");
+	desk_wait(&desk, 3600 * USEC_PER_SEC - 1);
+	EXPECT_MEMBER(&desk, "DescribeClusters", "{'clusters':['c']}", "failures", "[]");
+	desk_call(&desk, "CreateCluster", "{'clusterName':'d'}");
+	desk_wait(&desk, 1);
+	EXPECT_MEMBER(&desk, "DescribeClusters", "{'clusters':['c','d']}", "failures",
+		      "[{'arn':'arn:aws:ecs:us-east-1:123456789012:cluster/c','reason':'MISSING'}]");
+}

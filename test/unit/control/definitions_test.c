@@ -182,3 +182,22 @@ TEST(families_are_listed_by_prefix_and_status)
 	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", arena_cstr(&desk.arena, request),
 		    "InvalidParameterException: Invalid token.");
 }
+
+TEST(a_deleted_definition_is_forgotten_when_nothing_uses_it)
+{
+	auto_desk desk;
+
+	desk_init(&desk);
+	register_many(&desk, "web", 1);
+	desk_call(&desk, "DeregisterTaskDefinition", "{'taskDefinition':'web:1'}");
+	desk_call(&desk, "DeleteTaskDefinitions", "{'taskDefinitions':['web:1']}");
+	desk_wait(&desk, 3600 * USEC_PER_SEC - 1);
+	EXPECT_MEMBER(&desk, "ListTaskDefinitions", "{'status':'DELETE_IN_PROGRESS'}", "taskDefinitionArns",
+		      "['" ARN("web:1") "']");
+	desk_wait(&desk, 1);
+	EXPECT_CALL(&desk, "DescribeTaskDefinition", "{'taskDefinition':'web:1'}",
+		    "ClientException: Unable to describe task definition.");
+	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", "{}", "{'families':[]}");
+	EXPECT_MEMBER(&desk, "RegisterTaskDefinition", REGISTER("web"), "tags", "absent");
+	EXPECT_MEMBER(&desk, "ListTaskDefinitions", "{}", "taskDefinitionArns", "['" ARN("web:2") "']");
+}

@@ -139,18 +139,43 @@ static void add_agent(struct fleet *fleet)
 	fleet->count++;
 }
 
+static struct plane *new_plane(const struct fleet *fleet)
+{
+	return plane_new(&(struct plane_options){
+		.account = S("123456789012"), .endpoint = S("http://127.0.0.1:4566"), .healthy_after = fleet->healthy_after,
+		.heartbeat = 365 * 24 * 3600 * USEC_PER_SEC});
+}
+
 void fleet_init(struct fleet *fleet, size_t agents, usec healthy_after)
 {
 	memset(fleet, 0, sizeof(*fleet));
 	desk_init(&fleet->desk);
 	plane_free(fleet->desk.plane);
-	fleet->desk.plane = plane_new(&(struct plane_options){
-		.account = S("123456789012"), .endpoint = S("http://127.0.0.1:4566"), .healthy_after = healthy_after,
-		.heartbeat = 365 * 24 * 3600 * USEC_PER_SEC});
+	fleet->healthy_after = healthy_after;
+	fleet->desk.plane = new_plane(fleet);
 	desk_call(&fleet->desk, "CreateCluster", "{}");
 	assert_true(agents <= FLEET_AGENTS_LIMIT);
 	while (fleet->count < agents)
 		add_agent(fleet);
+}
+
+static void restore(void *arg, enum record_kind kind, struct str key, const void *value)
+{
+	assert_true(plane_restore(arg, kind, key, value, NULL));
+}
+
+void fleet_restart(struct fleet *fleet)
+{
+	struct plane *old = fleet->desk.plane;
+
+	fleet->desk.plane = new_plane(fleet);
+	plane_visit(old, restore, fleet->desk.plane);
+	plane_free(old);
+	step(fleet, (struct event){.type = EVENT_TICK});
+	work(fleet);
+	for (size_t i = 0; i < fleet->count; i++)
+		if (fleet->agents[i].session)
+			fleet_return(fleet, i);
 }
 
 void fleet_fini(struct fleet *fleet)

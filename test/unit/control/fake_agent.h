@@ -28,12 +28,13 @@ struct fake_agent {
 	LIST_OF(struct fake_task) tasks;
 };
 
-enum { FLEET_AGENTS_LIMIT = 8, FLEET_REPORTS_LIMIT = 100000 };
+enum { FLEET_AGENTS_LIMIT = 8, FLEET_REPORTS_LIMIT = 5000 };
 
 struct fleet {
 	struct desk desk;
 	struct fake_agent agents[FLEET_AGENTS_LIMIT];
 	size_t count;
+	usec healthy_after;
 	uint64_t reports;                                /* made by all agents so far */
 };
 
@@ -53,6 +54,8 @@ void fleet_linger(struct fleet *fleet, bool lingers);
 
 void fleet_leave(struct fleet *fleet, size_t agent);             /* its channel closes; its tasks go on */
 void fleet_return(struct fleet *fleet, size_t agent);
+/* The plane is lost and made again from its records; agents connect again. */
+void fleet_restart(struct fleet *fleet);
 /* A running task of the agent ends by itself. */
 void fleet_kill(struct fleet *fleet, size_t agent, size_t task);
 size_t fleet_running(const struct fleet *fleet);                 /* as the agents see it */

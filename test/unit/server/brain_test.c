@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "api/ecs.h"
 #include "os/clock.h"
+#include "server/server.h"
 #include "test/test.h"
 
 /* An I/O thread's place, seen by polling. */
@@ -34,8 +35,10 @@ static void bench_init(struct bench *bench)
 	bench->plane = plane_new(&(struct plane_options){.account = S("000000000000")});
 	bench->store = store_open_memory();
 	atomic_store(&bench->failed, false);
-	bench->brain = brain_start(&(struct brain_options){
-		.plane = bench->plane, .store = bench->store, .on_failure = note_failure, .self = bench});
+	bench->brain = brain_start(&(struct brain_options){.plane = bench->plane,
+							   .store = bench->store,
+							   .on_failure = note_failure,
+							   .self = bench});
 }
 
 static void bench_fini(struct bench *bench)
@@ -52,14 +55,18 @@ static const struct ecs_list_clusters_request list_input;
 static void submit(struct bench *bench, struct work *work, struct str name, const void *input)
 {
 	*work = (struct work){
-		.kind = WORK_CALL, .home = &bench->outbox, .protocol = &protocol_json_1_1,
-		.call = {.operation = api_find(&api_ecs, name), .input = input, .region = S("us-east-1"),
+		.kind = WORK_CALL,
+		.home = &bench->outbox,
+		.protocol = &protocol_json_1_1,
+		.call = {.operation = api_find(&api_ecs, name),
+			 .input = input,
+			 .region = S("us-east-1"),
 			 .caller = {.account = S("000000000000")}},
 	};
 	assert_true(brain_submit(bench->brain, work));
 }
 
-/* Waits for `count` works and writes their answers down, in the order they came home. */
+/* Waits for `count` works and writes the first answers down, in the order they came home. */
 static struct str gather(struct bench *bench, size_t count, struct arena *arena)
 {
 	usec deadline = clock_monotonic() + 10 * USEC_PER_SEC;
@@ -69,10 +76,13 @@ static struct str gather(struct bench *bench, size_t count, struct arena *arena)
 		struct link works;
 
 		outbox_take(&bench->outbox, &works);
-		CHAIN_EACH(&works, struct work, link, work) {
+		CHAIN_EACH(&works, struct work, link, work)
+		{
 			link_remove(&work->link);
-			text = arena_printf(arena, "%.*s%d %.*s\n", STR(text), work->answer.status,
-					    STR(buffer_str(&work->answer.body)));
+			if (text.len < 4096)
+				text = arena_printf(arena, "%.*s%d %.*s\n", STR(text),
+						    work->answer.status,
+						    STR(buffer_str(&work->answer.body)));
 			buffer_fini(&work->answer.body);
 			count--;
 		}
@@ -117,7 +127,9 @@ TEST(after_a_failed_append_nothing_is_told_any_more)
 	struct bench bench;
 	struct work works[2];
 	auto_arena arena = {0};
-#define REFUSED "500 {\"__type\":\"ServerException\",\"message\":\"Service Unavailable. Please try again later.\"}\n"
+#define REFUSED                                                                                    \
+	"500 {\"__type\":\"ServerException\",\"message\":\"Service Unavailable. Please try again " \
+	"later.\"}\n"
 
 	bench_init(&bench);
 	store_memory_fail_next(bench.store, 28);
@@ -147,6 +159,54 @@ TEST(a_thousand_calls_share_few_commits)
 	assert_int_equal(figures.changes, CALLS);
 	assert_int_equal(figures.waiting, 0);
 	assert_true(figures.commits <= CALLS);
+	bench_fini(&bench);
+	free(works);
+}
+
+/* A disk that takes its time. */
+static pthread_mutex_t slow_disk = PTHREAD_MUTEX_INITIALIZER;
+
+static bool append_slowly(struct store *store, const struct store_change *changes, size_t count,
+			  struct error *err)
+{
+	(void)store, (void)changes, (void)count, (void)err;
+	pthread_mutex_lock(&slow_disk);
+	pthread_mutex_unlock(&slow_disk);
+	return true;
+}
+
+static void close_nothing(struct store *store)
+{
+	(void)store;
+}
+
+TEST(calls_beyond_the_limit_are_refused_until_some_came_home)
+{
+	static const struct store_ops ops = {.append = append_slowly, .close = close_nothing};
+	struct store slow = {&ops};
+	struct bench bench = {.store = &slow};
+	struct work *works = calloc(SERVER_QUEUE_LIMIT + 1, sizeof(*works)),
+		    *last = &works[SERVER_QUEUE_LIMIT];
+	auto_arena arena = {0};
+
+	outbox_init(&bench.outbox, wake_nobody);
+	bench.plane = plane_new(&(struct plane_options){.account = S("000000000000")});
+	bench.brain = brain_start(&(struct brain_options){
+		.plane = bench.plane, .store = &slow, .on_failure = note_failure, .self = &bench});
+	pthread_mutex_lock(&slow_disk);
+	submit(&bench, &works[0], S("CreateCluster"), &create_input);
+	clock_sleep(50000);
+	for (size_t i = 1; i < SERVER_QUEUE_LIMIT; i++)
+		submit(&bench, &works[i], S("ListClusters"), &list_input);
+	*last = (struct work){.kind = WORK_CALL,
+			      .home = &bench.outbox,
+			      .protocol = &protocol_json_1_1,
+			      .call = works[1].call};
+	assert_false(brain_submit(bench.brain, last));
+	pthread_mutex_unlock(&slow_disk);
+	gather(&bench, SERVER_QUEUE_LIMIT, &arena);
+	assert_true(brain_submit(bench.brain, last));
+	gather(&bench, 1, &arena);
 	bench_fini(&bench);
 	free(works);
 }

@@ -19,15 +19,18 @@ static struct str fault(struct arena *arena, const char *name, const char *json)
 		assert_true(trouble.unknown_word);
 		fine = fault_word(operation, &trouble.violation, &error);
 	}
-	return fine ? S("") : arena_printf(arena, "%.*s: %s", STR(error_wire_name(error.code)), error.text);
+	return fine ? S("")
+		    : arena_printf(arena, "%.*s: %s", STR(error_wire_name(error.code)), error.text);
 }
 
 TEST(missing_members_have_known_words)
 {
 	auto_arena arena = {0};
 
-	EXPECT_STR(fault(&arena, "DescribeTasks", "{}"), S("InvalidParameterException: Tasks cannot be empty."));
-	EXPECT_STR(fault(&arena, "RunTask", "{}"), S("InvalidParameterException: TaskDefinition can not be blank."));
+	EXPECT_STR(fault(&arena, "DescribeTasks", "{}"),
+		   S("InvalidParameterException: Tasks cannot be empty."));
+	EXPECT_STR(fault(&arena, "RunTask", "{}"),
+		   S("InvalidParameterException: TaskDefinition can not be blank."));
 	EXPECT_STR(fault(&arena, "RegisterTaskDefinition", "{\"family\":\"a\"}"),
 		   S("ClientException: Container list cannot be empty."));
 	EXPECT_STR(fault(&arena, "TagResource", "{\"resourceArn\":\"a\"}"),
@@ -50,6 +53,8 @@ TEST(unknown_words_list_the_known_ones)
 	EXPECT_STR(fault(&arena, "RunTask", "{\"taskDefinition\":\"a\",\"launchType\":\"ec2\"}"),
 		   S("InvalidParameterException: launch type should be one of "
 		     "[EC2,FARGATE,EXTERNAL,FMI,MANAGED_INSTANCES]"));
-	EXPECT_STR(fault(&arena, "UpdateContainerInstancesState", "{\"containerInstances\":[\"a\"],\"status\":\"X\"}"),
-		   S("InvalidParameterException: Container instance status should be one of [ACTIVE, DRAINING]"));
+	EXPECT_STR(fault(&arena, "UpdateContainerInstancesState",
+			 "{\"containerInstances\":[\"a\"],\"status\":\"X\"}"),
+		   S("InvalidParameterException: Container instance status should be one of "
+		     "[ACTIVE, DRAINING]"));
 }

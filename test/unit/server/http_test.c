@@ -24,13 +24,15 @@ static void reading_free(struct reading *reading)
 }
 
 /* Reads in pieces of `piece` bytes until something is decided. */
-static enum http_outcome read_pieces(struct reading *reading, struct str text, size_t piece, size_t *ret_used)
+static enum http_outcome read_pieces(struct reading *reading, struct str text, size_t piece,
+				     size_t *ret_used)
 {
 	enum http_outcome outcome = HTTP_READ_MORE;
 	size_t at = 0, used;
 
 	while (at < text.len && outcome != HTTP_READ_REQUEST && outcome != HTTP_READ_REFUSED) {
-		outcome = http_read(&reading->reader, &reading->request, str_slice(text, at, at + piece), &used);
+		outcome = http_read(&reading->reader, &reading->request,
+				    str_slice(text, at, at + piece), &used);
 		at += used;
 	}
 	*ret_used = at;
@@ -39,8 +41,10 @@ static enum http_outcome read_pieces(struct reading *reading, struct str text, s
 
 TEST(a_request_reads_the_same_in_pieces_of_any_size)
 {
-	struct str text = S("POST /path?a=b%20c+d HTTP/1.1\r\nHost: x\r\nX-Odd:  two words \r\nEmpty:\r\n"
-			    "Transfer-Encoding: chunked\r\n\r\n3;e=1\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\nNEXT");
+	struct str text =
+		S("POST /path?a=b%20c+d HTTP/1.1\r\nHost: x\r\nX-Odd:  two words \r\nEmpty:\r\n"
+		  "Transfer-Encoding: chunked\r\n\r\n3;e=1\r\nabc\r\n2\r\nde\r\n0\r\nT: "
+		  "u\r\n\r\nNEXT");
 
 	for (size_t piece = 1; piece <= text.len; piece++) {
 		struct reading *reading = reading_new();
@@ -66,13 +70,15 @@ TEST(a_request_reads_the_same_in_pieces_of_any_size)
 TEST(one_reader_reads_many_requests)
 {
 	struct reading *reading = reading_new();
-	struct str text = S("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	struct str text = S("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: "
+			    "x\r\nConnection: close\r\n\r\n");
 	size_t used, more;
 
 	assert_int_equal(read_pieces(reading, text, text.len, &used), HTTP_READ_REQUEST);
 	EXPECT_STR(reading->request.path, S("/a"));
 	http_request_reset(&reading->request);
-	assert_int_equal(read_pieces(reading, str_slice(text, used, text.len), text.len, &more), HTTP_READ_REQUEST);
+	assert_int_equal(read_pieces(reading, str_slice(text, used, text.len), text.len, &more),
+			 HTTP_READ_REQUEST);
 	EXPECT_STR(reading->request.path, S("/b"));
 	assert_false(reading->request.keep_alive);
 	assert_int_equal(used + more, text.len);
@@ -82,7 +88,8 @@ TEST(one_reader_reads_many_requests)
 TEST(an_upgrade_is_seen_and_leaves_what_follows)
 {
 	struct reading *reading = reading_new();
-	struct str text = S("GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x80");
+	struct str text = S("GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "
+			    "websocket\r\n\r\n\x81\x80");
 	size_t used;
 
 	assert_int_equal(read_pieces(reading, text, text.len, &used), HTTP_READ_REQUEST);
@@ -95,7 +102,9 @@ static int refusal(struct str text)
 {
 	struct reading *reading = reading_new();
 	size_t used;
-	int status = read_pieces(reading, text, text.len, &used) == HTTP_READ_REFUSED ? reading->reader.status : 0;
+	int status = read_pieces(reading, text, text.len, &used) == HTTP_READ_REFUSED
+			     ? reading->reader.status
+			     : 0;
 
 	reading_free(reading);
 	return status;
@@ -105,7 +114,8 @@ TEST(what_could_be_read_in_two_ways_is_refused)
 {
 #define HEAD "POST / HTTP/1.1\r\nHost: x\r\n"
 	assert_int_equal(refusal(S(HEAD "Content-Length: 1\r\nContent-Length: 1\r\n\r\n")), 400);
-	assert_int_equal(refusal(S(HEAD "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")), 400);
+	assert_int_equal(refusal(S(HEAD "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")),
+			 400);
 	assert_int_equal(refusal(S(HEAD "Transfer-Encoding : chunked\r\n\r\n")), 400);
 	assert_int_equal(refusal(S(HEAD "Transfer-Encoding: identity\r\n\r\n")), 501);
 	assert_int_equal(refusal(S(HEAD "Transfer-Encoding: chunked, gzip\r\n\r\n")), 501);

@@ -1,7 +1,8 @@
 /* A plane of a few clusters, so that the server can be tested without the real one:
- *   CreateCluster keeps a record, ListClusters reads them, RunTask is a conflict with resource ids, everything else
- *   is not supported. A session of an instance named "refused" is refused; any other gets a HeartbeatMessage, and one
- *   more for each HeartbeatAckRequest, but "bye" as its messageId makes the plane hang up. */
+ *   CreateCluster keeps a record, ListClusters reads them, RunTask is a conflict with resource ids,
+ * everything else is not supported. A session of an instance named "refused" is refused; any other
+ * gets a HeartbeatMessage, and one more for each HeartbeatAckRequest, but "bye" as its messageId
+ * makes the plane hang up. */
 #include <stdlib.h>
 #include "api/acs.h"
 #include "api/ecs.h"
@@ -33,7 +34,8 @@ void plane_free(struct plane *plane)
 	free(plane);
 }
 
-bool plane_restore(struct plane *plane, uint32_t kind, struct str key, const void *value, struct error *err)
+bool plane_restore(struct plane *plane, uint32_t kind, struct str key, const void *value,
+		   struct error *err)
 {
 	const struct cluster *cluster = value;
 
@@ -47,19 +49,23 @@ bool plane_restore(struct plane *plane, uint32_t kind, struct str key, const voi
 	return true;
 }
 
-static void create_cluster(struct plane *plane, const struct event *event, struct effects *out, struct reply *reply)
+static void create_cluster(struct plane *plane, const struct event *event, struct effects *out,
+			   struct reply *reply)
 {
 	const struct ecs_create_cluster_request *in = event->call.input;
 	struct cluster *record = arena_new(event->arena, struct cluster);
-	struct ecs_create_cluster_response *answer = arena_new(event->arena, struct ecs_create_cluster_response);
+	struct ecs_create_cluster_response *answer =
+		arena_new(event->arena, struct ecs_create_cluster_response);
 	struct str name = str_has(in->cluster_name) ? in->cluster_name : S("default");
 
 	record->name = arena_copy(&plane->arena, name);
 	record->status = CLUSTER_STATUS_ACTIVE;
 	list_add(&plane->names, record->name);
 	list_add(&out->records, ((struct record){RECORD_CLUSTER,
-		arena_printf(event->arena, "%.*s/%.*s/%.*s", STR(event->call.caller.account),
-			     STR(event->call.region), STR(name)), record}));
+						 arena_printf(event->arena, "%.*s/%.*s/%.*s",
+							      STR(event->call.caller.account),
+							      STR(event->call.region), STR(name)),
+						 record}));
 	answer->cluster = arena_new(event->arena, struct ecs_cluster);
 	answer->cluster->cluster_name = record->name;
 	answer->cluster->status = S("ACTIVE");
@@ -68,7 +74,8 @@ static void create_cluster(struct plane *plane, const struct event *event, struc
 
 static void list_clusters(struct plane *plane, const struct event *event, struct reply *reply)
 {
-	struct ecs_list_clusters_response *answer = arena_new(event->arena, struct ecs_list_clusters_response);
+	struct ecs_list_clusters_response *answer =
+		arena_new(event->arena, struct ecs_list_clusters_response);
 
 	answer->cluster_arns.items = arena_array(event->arena, struct str, plane->names.count);
 	answer->cluster_arns.count = plane->names.count;
@@ -98,12 +105,14 @@ static void call(struct plane *plane, const struct event *event, struct effects 
 	else if (str_equal(reply->operation->name, S("RunTask")))
 		run_task(event, reply);
 	else
-		fail(&reply->error, ERROR_UNSUPPORTED_FEATURE, "%.*s is not built yet.", STR(reply->operation->name));
+		fail(&reply->error, ERROR_UNSUPPORTED_FEATURE, "%.*s is not built yet.",
+		     STR(reply->operation->name));
 }
 
 static void say_heartbeat(const struct event *event, struct effects *out)
 {
-	struct acs_heartbeat_message *message = arena_new(event->arena, struct acs_heartbeat_message);
+	struct acs_heartbeat_message *message =
+		arena_new(event->arena, struct acs_heartbeat_message);
 
 	message->healthy = (struct maybe_boolean){true, true};
 	message->message_id = arena_printf(event->arena, "%llx", (unsigned long long)event->seed);
@@ -114,7 +123,8 @@ static void say_heartbeat(const struct event *event, struct effects *out)
 static void session_opened(struct plane *plane, const struct event *event, struct effects *out)
 {
 	if (str_ends(event->session.container_instance, S("refused"))) {
-		list_add(&out->hangups, ((struct hangup){event->session.session, S("InactiveInstanceException")}));
+		list_add(&out->hangups,
+			 ((struct hangup){event->session.session, S("InactiveInstanceException")}));
 		return;
 	}
 	plane->sessions++;
@@ -148,7 +158,8 @@ void plane_step(struct plane *plane, const struct event *event, struct effects *
 
 void effects_clear(struct effects *effects)
 {
-	effects->records.count = effects->messages.count = effects->hangups.count = effects->replies.count = 0;
+	effects->records.count = effects->messages.count = effects->hangups.count =
+		effects->replies.count = 0;
 	effects->wake_at = USEC_NEVER;
 }
 
@@ -162,7 +173,8 @@ void effects_fini(struct effects *effects)
 
 void plane_statistics(const struct plane *plane, struct plane_statistics *ret_statistics)
 {
-	*ret_statistics = (struct plane_statistics){.clusters = plane->names.count, .connected = plane->sessions};
+	*ret_statistics = (struct plane_statistics){.clusters = plane->names.count,
+						    .connected = plane->sessions};
 }
 
 const struct shape *record_shape(uint32_t kind)

@@ -1,5 +1,6 @@
 /* usage: server_standin server --listen ADDR:PORT --data DIR [--tls] [--log-requests]
- * The server on the stand-in plane, for the tests of HTTP, TLS and websockets. Keys: WHERRY_ROOT_…. */
+ * The server on the stand-in plane, for the tests of HTTP, TLS and websockets. Keys: WHERRY_ROOT_….
+ */
 #include <stdlib.h>
 #include "server/server.h"
 

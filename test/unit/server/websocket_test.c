@@ -13,7 +13,8 @@ TEST(the_accept_value_of_the_rfc)
 {
 	auto_arena arena = {0};
 
-	EXPECT_STR(websocket_accept(S("dGhlIHNhbXBsZSBub25jZQ=="), &arena), S("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+	EXPECT_STR(websocket_accept(S("dGhlIHNhbXBsZSBub25jZQ=="), &arena),
+		   S("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
 	assert_false(str_has(websocket_accept(S("dGhlIHNhbXBsZSBub25jZQ"), &arena)));
 	assert_false(str_has(websocket_accept(S("????????????????????????"), &arena)));
 	assert_false(str_has(websocket_accept(STR_NONE, &arena)));
@@ -22,7 +23,9 @@ TEST(the_accept_value_of_the_rfc)
 /* "Hello" in two frames with a ping between, then the peer's goodbye. */
 TEST(fragments_join_and_pings_are_answered_whatever_the_pieces)
 {
-	struct str text = S("\x01\x83\0\0\0\0Hel" "\x89\x81\0\0\0\0?" "\x80\x82\0\0\0\0lo");
+	struct str text = S("\x01\x83\0\0\0\0Hel"
+			    "\x89\x81\0\0\0\0?"
+			    "\x80\x82\0\0\0\0lo");
 
 	for (size_t piece = 1; piece <= text.len; piece++) {
 		auto_buffer messages = {0};
@@ -44,7 +47,8 @@ static void expect_close(struct str frames, const char *code)
 	struct websocket *websocket = websocket_new(100, collect, &messages);
 
 	assert_false(websocket_read(websocket, frames));
-	EXPECT_STR(str_slice(buffer_str(websocket_output(websocket)), 2, 4), ((struct str){code, 2}));
+	EXPECT_STR(str_slice(buffer_str(websocket_output(websocket)), 2, 4),
+		   ((struct str){code, 2}));
 	assert_int_equal(messages.len, 0);
 	websocket_free(websocket);
 }
@@ -53,10 +57,10 @@ TEST(broken_frames_are_told_why)
 {
 	char large[6 + 200] = "\x81\xfe\0\xc8";
 
-	expect_close(S("\x81\x01x"), "\x03\xea");                /* 1002: not masked */
-	expect_close(S("\x81\x81\0\0\0\0\xff"), "\x03\xef");     /* 1007: not UTF-8 */
-	expect_close(S("\x83\x80\0\0\0\0"), "\x03\xea");         /* 1002: unknown opcode */
-	expect_close((struct str){large, sizeof(large)}, "\x03\xf1");    /* 1009: over the limit */
+	expect_close(S("\x81\x01x"), "\x03\xea");                     /* 1002: not masked */
+	expect_close(S("\x81\x81\0\0\0\0\xff"), "\x03\xef");          /* 1007: not UTF-8 */
+	expect_close(S("\x83\x80\0\0\0\0"), "\x03\xea");              /* 1002: unknown opcode */
+	expect_close((struct str){large, sizeof(large)}, "\x03\xf1"); /* 1009: over the limit */
 }
 
 TEST(messages_go_out_in_one_frame)

@@ -1,4 +1,4 @@
-/* channel.h - the agent's end of a websocket (ACS, TCS) on a libuv loop.
+/* uplink.h - the agent's end of a websocket (ACS, TCS) on a libuv loop.
  *
  * RFC 6455 by wslay, TLS by OpenSSL, upgrade signed with SigV4 (agent-protocol 2.1, 6). Frames are bounded by
  * ENVELOPE_BYTES_LIMIT; pings are answered. One callback tells everything; after `closed` the channel is
@@ -9,9 +9,9 @@
 #include "client/client.h"
 
 typedef struct uv_loop_s uv_loop_t;
-struct channel;
+struct uplink;
 
-struct channel_events {
+struct uplink_events {
 	void (*opened)(void *arg);
 	void (*frame)(void *arg, struct str text);       /* good during the call */
 	/* `err` says why; ERROR_REFUSED with the body's text when the server refused the upgrade. */
@@ -19,8 +19,8 @@ struct channel_events {
 };
 
 /* `url`: http(s)://host[:port]/ws?query, query keys in alphabetical order. */
-bool channel_open(uv_loop_t *loop, const struct client_options *options, struct str url,
-		  const struct channel_events *events, void *arg, struct channel **ret_channel, struct error *err);
-void channel_send(struct channel *channel, struct str text);
-void channel_close(struct channel *channel, struct str reason);  /* code 1000; `closed` follows */
-void channel_free(struct channel *channel);
+bool uplink_open(uv_loop_t *loop, const struct client_options *options, struct str url,
+		  const struct uplink_events *events, void *arg, struct uplink **ret_uplink, struct error *err);
+void uplink_send(struct uplink *uplink, struct str text);
+void uplink_close(struct uplink *uplink, struct str reason);  /* code 1000; `closed` follows */
+void uplink_free(struct uplink *uplink);
