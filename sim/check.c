@@ -330,10 +330,10 @@ static void check_exit_code(struct sim *sim, const struct task *task, const stru
 			  trace_name(sim, task->id), STR(container->name), seen->code, container->exit_code.value);
 }
 
-/* The server ended these without their agent. */
+/* The server ended these without their agent: an agent says of what ran when it ended, which is earlier. */
 static bool was_ended_from_afar(const struct task *task)
 {
-	return str_starts(task->stopped_reason, S("Host (")) || str_starts(task->stopped_reason, S("Container instance dereg"));
+	return task->execution_stopped_at.value == task->stopped_at.value;
 }
 
 static const struct task_container *find_container(const struct snapshot *snapshot, const struct container *container,

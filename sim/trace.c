@@ -55,21 +55,9 @@ struct str sim_take_facts(struct sim *sim)
 
 /* ---- Names: tasks are numbered as they appear, instances have their machine's number. */
 
-static void *keep(struct trace *trace, const char *text)
-{
-	char *copy = strdup(text);
-
-	if (!copy)
-		abort();
-	list_add(&trace->kept, copy);
-	return copy;
-}
-
 static void give_name(struct sim *sim, struct str id, const char *name)
 {
-	char *key = keep(&sim->trace, arena_cstr(&sim->arena, id));
-
-	map_put(&sim->trace.names, str_of(key), keep(&sim->trace, name));
+	map_put(&sim->trace.names, arena_copy(&sim->arena, id), arena_cstr(&sim->arena, str_of(name)));
 }
 
 const char *trace_name(struct sim *sim, struct str id)
@@ -81,19 +69,19 @@ const char *trace_name(struct sim *sim, struct str id)
 
 static struct str last_part(struct str key) { return str_slice(key, str_find_last(key, '/') + 1, key.len); }
 
-/* The value that a durable record had before, in the trace's own memory. */
+/* The value that a durable record had before; the caller frees it. */
 static void *previous(struct sim *sim, uint32_t kind, struct str key, const void *value)
 {
-	char name[STORE_KEY_BYTES_LIMIT];
-	int length = snprintf(name, sizeof(name), "#%u %.*s", kind, STR(key));
-	void *clone = value ? shape_clone(record_shape(kind), value) : NULL;
-	struct str at = {name, (size_t)length};
-	void *old = map_get(&sim->trace.names, at);
+	struct str name = arena_printf(&sim->arena, "%u %.*s", kind, STR(key));
+	struct trace_value *kept = map_get(&sim->trace.values, name);
+	void *old;
 
-	if (old)
-		map_put(&sim->trace.names, at, clone);
-	else if (clone)
-		map_put(&sim->trace.names, str_of(keep(&sim->trace, name)), clone);
+	if (!kept) {
+		kept = arena_new(&sim->arena, struct trace_value);
+		map_put(&sim->trace.values, name, kept);
+	}
+	old = kept->value;
+	kept->value = value ? shape_clone(record_shape(kind), value) : NULL;
 	return old;
 }
 
@@ -187,15 +175,11 @@ void trace_change(struct sim *sim, uint32_t kind, struct str key, const void *va
 
 void trace_fini(struct trace *trace)
 {
-	for (size_t i = 0; i < trace->kept.count; i++) {
-		struct str key = str_of(trace->kept.items[i]);
+	struct trace_value *kept;
 
-		if (trace->kept.items[i][0] == '#')
-			free(map_get(&trace->names, key));
-	}
-	for (size_t i = 0; i < trace->kept.count; i++)
-		free(trace->kept.items[i]);
-	list_fini(&trace->kept);
+	for (size_t cursor = 0; (kept = map_next(&trace->values, &cursor));)
+		free(kept->value);
+	map_fini(&trace->values);
 	map_fini(&trace->names);
 	buffer_fini(&trace->facts);
 }

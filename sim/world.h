@@ -55,12 +55,14 @@ struct weather {
 };
 
 /* ---- Trace (trace.c) */
+struct trace_value { void *value; };             /* of a record, as it became durable last */
+
 struct trace {
 	char lines[TRACE_TAIL][TRACE_WIDTH];
 	size_t count;
 	struct buffer facts;
 	struct map names;                                /* id → its short name */
-	LIST_OF(char *) kept;
+	struct map values;                               /* "kind key" → trace_value */
 	unsigned tasks;
 };
 

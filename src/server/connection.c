@@ -116,7 +116,7 @@ static void send_answer(struct exchange *exchange)
 	char head[RESPONSE_HEAD_LIMIT];
 	bool head_only = str_equal(exchange->request.method, S("HEAD"));
 
-	if (!exchange->request.keep_alive || connection->io->draining || connection->ended)
+	if (!exchange->request.keep_alive || connection->io->draining)
 		exchange->close = true;
 	if (exchange->work.answer.code && !str_has(exchange->error_type))
 		exchange->error_type = error_wire_name(exchange->work.answer.code);
@@ -574,7 +574,7 @@ void connection_resume(struct connection *connection)
 			return;
 	}
 	if (connection->ended && chain_empty(&connection->exchanges)) {
-		connection_close(connection);
+		connection_finish(connection);
 		return;
 	}
 	if (connection->stopped && !connection->ended && can_read(connection)) {

@@ -131,7 +131,7 @@ static void look_begin(struct look *look, struct plane *plane, struct service_en
 	struct arena *arena = plane_arena(plane);
 	size_t live = (size_t)service->counts.live;
 	struct group *groups[] = {&look->keepers, &look->leavers, &look->lost, &look->lost_leavers,
-				  &look->stopped_running, &look->started};
+				  &look->stopped_running};
 	struct deployments *deployments = &look->next.deployments;
 	struct deployment *items;
 
@@ -142,7 +142,7 @@ static void look_begin(struct look *look, struct plane *plane, struct service_en
 	memcpy(items, deployments->items, deployments->count * sizeof(*items));
 	deployments->items = items;
 	for (size_t i = 0; i < COUNT(groups); i++)
-		groups[i]->tasks = arena_array(arena, struct task_entry *, live + SERVICE_STARTS_LIMIT);
+		groups[i]->tasks = arena_array(arena, struct task_entry *, live);
 	CHAIN_EACH(&service->tasks, struct task_entry, of_service, task)
 		count_task(look, task);
 }
@@ -365,6 +365,7 @@ static struct str no_room(struct plane *plane, const struct placement_class *cla
 
 static void start(struct look *look, struct placement_class *class, struct task_plan *plan, size_t wanted)
 {
+	look->started.tasks = arena_array(plane_arena(look->plane), struct task_entry *, wanted);
 	while (look->started.count < wanted) {
 		plan->instance = placement_choose(class);
 		if (!plan->instance) {

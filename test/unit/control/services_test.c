@@ -1,6 +1,7 @@
 /* Services: the rules of ecs-behaviour 7, driven through the API with agents that obey. */
 #include "test/unit/control/fake_agent.h"
 #include "base/random.h"
+#include "control/ecs/deployments.h"
 
 #define HOUR (3600 * USEC_PER_SEC)
 
@@ -78,6 +79,39 @@ TEST(a_new_service_starts_its_tasks_completes_and_is_steady)
 }
 
 /* ---- Rolling updates (7.5) */
+TEST(bounds_round_the_lower_up_and_the_upper_down)
+{
+	static const struct { int32_t desired, minimum, maximum, lower, upper; } rows[] = {
+		{1, 100, 200, 1, 2}, {4, 50, 100, 2, 4}, {3, 100, 125, 3, 3}, {3, 50, 150, 2, 4}, {5, 0, 100, 0, 5},
+		{0, 100, 200, 0, 0}, {5000, 99, 100000, 4950, 5000000},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct ecs_deployment_configuration configuration = {
+			.minimum_healthy_percent = {rows[i].minimum, true}, .maximum_percent = {rows[i].maximum, true}};
+		struct deployment_bounds bounds = deployment_bounds(rows[i].desired, &configuration);
+
+		assert_int_equal(bounds.lower, rows[i].lower);
+		assert_int_equal(bounds.upper, rows[i].upper);
+	}
+}
+
+TEST(the_circuit_breakers_threshold_is_bounded_unless_told_otherwise)
+{
+	static const struct { enum ecs_threshold_type type; int32_t value, desired, expected; } rows[] = {
+		{ECS_THRESHOLD_TYPE_BOUNDED_PERCENT, 50, 1, 3}, {ECS_THRESHOLD_TYPE_BOUNDED_PERCENT, 50, 25, 13},
+		{ECS_THRESHOLD_TYPE_BOUNDED_PERCENT, 50, 800, 200}, {ECS_THRESHOLD_TYPE_UNBOUNDED_PERCENT, 50, 800, 400},
+		{ECS_THRESHOLD_TYPE_UNBOUNDED_PERCENT, 50, 1, 1}, {ECS_THRESHOLD_TYPE_COUNT, 7, 800, 7},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct ecs_threshold_configuration threshold = {.type = rows[i].type, .value = {rows[i].value, true}};
+		struct ecs_deployment_circuit_breaker breaker = {.threshold_configuration = &threshold};
+
+		assert_int_equal(deployment_threshold(rows[i].desired, &breaker), rows[i].expected);
+	}
+}
+
 TEST(rolling_update_of_four_at_50_100_stops_two_first)
 {
 	auto_fleet fleet;
@@ -239,6 +273,18 @@ TEST(scaling_in_stops_pending_tasks_first_and_keeps_the_spread)
 			running += fleet.agents[i].tasks.items[t].running && !fleet.agents[i].tasks.items[t].stopped;
 		assert_int_equal(running, 1);
 	}
+}
+
+TEST(tasks_that_do_not_run_yet_go_before_the_spread_is_looked_at)
+{
+	auto_fleet fleet;
+
+	fleet_init(&fleet, 2, 0);
+	fleet.agents[0].mode = FAKE_WAITS;
+	create_web(&fleet, 4, "");
+	EXPECT_COUNTS(fleet_service(&fleet, "web"), 2, 2, 1);
+	update_web(&fleet, "'desiredCount':2");
+	EXPECT_COUNTS(fleet_service(&fleet, "web"), 2, 0, 1);
 }
 
 TEST(tasks_of_a_lost_instance_are_replaced_and_the_surplus_goes_when_it_returns)
@@ -634,7 +680,12 @@ TEST(a_thousand_tasks_start_and_scale_in_within_a_moment)
 	fleet_init(&fleet, 8, 0);
 	desk_call(&fleet.desk, "RegisterTaskDefinition",
 		  "{'family':'tiny','containerDefinitions':[{'name':'c','image':'busybox','cpu':1,'memory':6}]}");
+	fleet_mode(&fleet, FAKE_WAITS);
 	fleet_call(&fleet, "CreateService", "{'serviceName':'web','taskDefinition':'tiny','desiredCount':1000}");
+	EXPECT_COUNTS(fleet_service(&fleet, "web"), 0, 500, 1);
+	fleet_wait(&fleet, USEC_PER_SEC);
+	EXPECT_COUNTS(fleet_service(&fleet, "web"), 0, 1000, 1);
+	fleet_mode(&fleet, FAKE_RUNS);
 	fleet_wait(&fleet, USEC_PER_SEC);
 	EXPECT_COUNTS(fleet_service(&fleet, "web"), 1000, 0, 1);
 	update_web(&fleet, "'desiredCount':900");
