@@ -480,6 +480,15 @@ static bool service_is_steady(struct sim *sim, const struct snapshot *snapshot, 
 	       service->steady.value;
 }
 
+/* It runs and should not, or not here: its agent has not heard yet, or it takes its time to end. */
+static bool is_stray(const struct snapshot *snapshot, const struct container *container)
+{
+	const struct task *task;
+
+	find_container(snapshot, container, &task);
+	return container->running && (!task || !is_wanted(task));
+}
+
 static bool ends_by_itself(const struct container *container)
 {
 	struct str image = container->box->task->containers.items[container - container->box->containers].image;
@@ -495,7 +504,7 @@ bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why
 		if (sim->machines[i]->on && !machine_is_connected(sim->machines[i]) && !sim->machines[i]->terminal)
 			return unsteady(why, size, "not connected:", str_of(sim->machines[i]->name));
 		EACH_CONTAINER(sim->machines[i], container)
-			if (ends_by_itself(container))
+			if (ends_by_itself(container) || is_stray(snapshot, container))
 				steady = unsteady(why, size, "will end:", str_of(trace_name(sim, container->box->id)));
 	}
 	EACH_OBJECT(snapshot, TASK, task, task)

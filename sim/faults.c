@@ -171,11 +171,26 @@ void faults_begin(struct sim *sim)
 		happen(sim, climate->pause, struct strike, strike_again)->climate = climate;
 }
 
+static bool is_registered(struct sim *sim, const struct machine *machine)
+{
+	struct snapshot snapshot;
+	struct str arn = agent_instance_arn(machine->agent);
+	bool found = !sim->server.up || !str_has(arn);
+
+	if (found)
+		return true;
+	snapshot_take(sim->server.plane, &snapshot);
+	EACH_OBJECT(&snapshot, CONTAINER_INSTANCE, container_instance, instance)
+		found |= str_ends(arn, instance->id) && instance->status != INSTANCE_STATUS_INACTIVE;
+	snapshot_fini(&snapshot);
+	return found;
+}
+
 /* Machines whose instance is no more, or whose agent gave up, are set up anew, as their owner would. */
 static void repair(struct sim *sim, struct machine *machine)
 {
 	machine->cut_off = false;
-	if (machine->terminal || machine->inactive)
+	if (machine->terminal || !is_registered(sim, machine))
 		machine_wipe(sim, machine);
 	machine_power_on(sim, machine);
 }

@@ -149,7 +149,7 @@ static struct frame *frame_new(struct sim *sim, struct channel *channel, bool to
 			       void (*run)(struct sim *, struct happening *))
 {
 	usec *last = to_agent ? &channel->last_to_agent : &channel->last_to_server;
-	usec at = MAX(sim->now + latency(sim), *last);
+	usec alone = sim->now + latency(sim), at = MAX(alone, *last);
 	struct frame *frame = happening_new(sim, at - sim->now, sizeof(*frame) + text.len, run);
 
 	*last = at;

@@ -119,6 +119,8 @@ static void take_frames(struct sim *sim)
 		auto_buffer frame = {0};
 
 		envelope_encode(message->type, message->shape, message->value, &frame);
+		if (!str_equal(message->type, S("HeartbeatMessage")))
+			trace(sim, "server: says %.*s to session %llu", STR(message->type), (unsigned long long)message->session);
 		leave(server, LEAVING_FRAME, message->session, buffer_str(&frame));
 	}
 	for (size_t i = 0; i < server->effects.hangups.count; i++) {

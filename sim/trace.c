@@ -8,10 +8,16 @@ static void keep_line(struct sim *sim, const char *mark, const char *format, va_
 	char *line = sim->trace.lines[sim->trace.count++ % TRACE_TAIL];
 	double at = (double)(sim->now - START_OF_TIME) / (double)USEC_PER_SEC;
 	int length = snprintf(line, TRACE_WIDTH, "%s[%8.3f] ", mark, at);
+	va_list again;
 
+	va_copy(again, args);
 	vsnprintf(line + length, (size_t)(TRACE_WIDTH - length), format, args);
-	if (sim->options.trace)
-		fprintf(sim->options.trace, "%s\n", line);
+	if (sim->options.trace) {                        /* whole, however long */
+		fprintf(sim->options.trace, "%s[%8.3f] ", mark, at);
+		vfprintf(sim->options.trace, format, again);
+		fputc('\n', sim->options.trace);
+	}
+	va_end(again);
 }
 
 void trace(struct sim *sim, const char *format, ...)

@@ -8,6 +8,7 @@
 enum {
 	RETRY_FIRST_MSEC = 1000, RETRY_LIMIT_SECONDS = 30,
 	REGISTER_FIRST_MSEC = 250, REGISTER_LIMIT_SECONDS = 60,
+	LATE_PAYLOAD_SECONDS = 120,                      /* longer than a frame can be under way on a channel that lives */
 };
 
 static struct agent_call *call(struct step *step, enum call_kind kind, enum ecs_operation operation, const void *input)
@@ -305,6 +306,9 @@ static void told(struct held *work)
 		containers->items[i].reported = MAX(containers->items[i].reported, work->containers[i].sent);
 	work->report_attempts = 0;
 	work->touched = work->durable = true;
+	/* A payload that left the server before this report came must still find the task known: it would run again. */
+	if (work->sent == AGENT_STATUS_STOPPED)
+		work->known_until = step->now + LATE_PAYLOAD_SECONDS * USEC_PER_SEC;
 }
 
 static void submit_answer(struct step *step, struct held *work, const struct agent_event *event)
@@ -313,7 +317,7 @@ static void submit_answer(struct step *step, struct held *work, const struct age
 	work->ticket = 0;
 	held_look(step->agent, work);
 	if (event->output || event->error == ERROR_INVALID_PARAMETER || event->error == ERROR_CLIENT)
-		told(work);                              /* or refused for good: not said again */
+		told(step, work);                              /* or refused for good: not said again */
 	else
 		work->report_at = step->now + backoff(step, RETRY_FIRST_MSEC * USEC_PER_MSEC, 1.3,
 						      work->report_attempts++, RETRY_LIMIT_SECONDS * USEC_PER_SEC);

@@ -80,8 +80,6 @@ int main(int count, char **arguments)
 		if (wants_help(count - 1, arguments + 1))
 			return help(&commands[i]);
 		options_read(count - 1, arguments + 1, &arena, &options);
-		options.rest++;
-		options.rest_count--;
 		return commands[i].run(&options);
 	}
 	fprintf(stderr, "wherry: there is no command '%s'\n\n", arguments[1]);

@@ -347,13 +347,25 @@ static bool open_store(struct runner *runner, struct error *err)
 	       store_load(runner->store, restore, runner, err);
 }
 
+/* "wherry" on a machine's usual Wherry; others beside it (DATA given: tests, CI) have names of their own, made from
+ * their run folder, so that none takes away what belongs to another. */
+static struct str machine_name(struct runner *runner)
+{
+	struct str run = runner->options->run;
+
+	if (str_equal(run, S("/run/wherry")))
+		return S("wherry");
+	return arena_printf(&runner->arena, "wh%05x", (unsigned)(str_hash(run, 0) & 0xfffff));
+}
+
 static bool open_host(struct runner *runner, struct error *err)
 {
 	const struct runner_options *options = runner->options;
+	struct str name = machine_name(runner);
 	struct images_options images = {.folder = folder(runner, options->data, "images"),
 					.allow_http = options->allow_http_registries};
 	struct network_options network = {
-		.bridge = S("wherry0"), .table = S("wherry"), .state_folder = folder(runner, options->run, "network"),
+		.bridge = arena_printf(&runner->arena, "%.*s0", STR(name)), .table = name, .state_folder = folder(runner, options->run, "network"),
 		.bridge_cidr = str_empty(options->bridge_cidr) ? S("172.31.224.1/20") : options->bridge_cidr,
 		.port_low = runner->settings.port_low, .port_high = runner->settings.port_high,
 	};

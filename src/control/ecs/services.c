@@ -2,7 +2,6 @@
 #include <assert.h>
 #include "base/buffer.h"
 #include "control/call.h"
-#include "control/ecs/clusters.h"
 #include "control/ecs/deployments.h"
 #include "control/ecs/launch.h"
 #include "control/ecs/placement.h"
@@ -591,7 +590,6 @@ static void wind_down(struct look *look)
 /* Tasks of an unreachable instance may outlive their service for a while; their end touches it again. */
 static void forget(struct plane *plane, struct service_entry *service)
 {
-	struct cluster_entry *cluster = service->cluster;
 	usec due = service->record->inactive_at.value + SERVICE_RETENTION;
 
 	if (plane_now(plane) < due) {
@@ -602,7 +600,6 @@ static void forget(struct plane *plane, struct service_entry *service)
 		return;
 	service_forget_events(plane, service);
 	emit(plane, service->realm, RECORD_SERVICE, entry_id(&service->entry), NULL);
-	cluster_settle(plane, cluster);
 }
 
 /* ---- The rules, in order */

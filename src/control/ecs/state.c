@@ -201,7 +201,6 @@ static void service_detach(struct plane *plane, struct entry *entry)
 
 	placement_wait_end(service);
 	wake_clear(plane, &service->wake);
-	free((void *)service->last_complaint.ptr);
 	sorted_remove(&service->cluster->services, &service->by_name);
 }
 

@@ -71,7 +71,6 @@ struct service_entry {
 	struct wake wake;                                /* reconcile: now, or at retryAt */
 	struct placement_class *waiting;                 /* found no room there; woken by what could help */
 	struct link in_waiting;
-	struct str last_complaint;                       /* malloc'ed: the placement event that was said last */
 };
 
 struct event_entry {

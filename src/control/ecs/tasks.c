@@ -206,7 +206,8 @@ void task_end(struct plane *plane, struct task_entry *entry, enum ecs_task_stop_
 	task_emit(plane, entry, &next);
 	if (!service)
 		return;
-	if (!next.started_at.has && next.stop_code == ECS_TASK_STOP_CODE_TASK_FAILED_TO_START)
+	if (next.stop_code == ECS_TASK_STOP_CODE_TASK_FAILED_TO_START ||
+	    next.stop_code == ECS_TASK_STOP_CODE_ESSENTIAL_CONTAINER_EXITED)
 		service_task_failed(plane, service, entry->record);
 	service_touch(plane, service);
 }

@@ -8,9 +8,12 @@
 enum { OVERVIEW_TASKS_LIMIT = 1000 };                    /* of each cluster */
 
 /* ---- Overview */
-static struct str last_part(struct str text, char separator)
+/* What stands behind the last slash: all of a name, the id of an ARN. */
+static struct str last_part(struct str text)
 {
-	return str_slice(text, str_find_last(text, separator) + (str_find_last(text, separator) < text.len), text.len);
+	size_t slash = str_find_last(text, '/');
+
+	return slash < text.len ? str_slice(text, slash + 1, text.len) : text;
 }
 
 static void instance_row(const struct instance_entry *instance, struct wherry_instance_row *row)
@@ -26,13 +29,14 @@ static void instance_row(const struct instance_entry *instance, struct wherry_in
 
 static void service_row(struct call *call, const struct service_entry *service, struct wherry_service_row *row)
 {
+	struct service_census count = service_count(call->plane, service, STR_NONE);
 	const struct service *record = service->record;
 
 	*row = (struct wherry_service_row){
 		.name = record->name,
 		.status = shape_word_text(&shape_service_status, (int32_t)record->status),
 		.desired = record->desired_count,
-		.running = {service->counts.running, true}, .pending = {service->counts.pending, true},
+		.running = {count.running, true}, .pending = {count.pending, true},
 		.waiting = service_why(call->plane, service)};
 	if (record->deployments.count) {
 		row->definition = record->deployments.items[0].definition;
@@ -166,7 +170,7 @@ static void why_task(struct call *call, const struct task_entry *task, struct wh
 /* `subject`: the name of a service or (the beginning of) the id of a task, or their ARNs. */
 bool wherry_why(struct call *call, const struct wherry_why_request *in, struct wherry_why_response *out)
 {
-	struct str subject = last_part(in->subject, '/');
+	struct str subject = last_part(in->subject);
 	struct cluster_entry *cluster;
 	struct sorted_node *node;
 

@@ -292,10 +292,10 @@ TEST(an_inactive_cluster_is_forgotten_after_an_hour)
 	desk_call(&desk, "CreateCluster", "{'clusterName':'d'}");
 	desk_call(&desk, "DeleteCluster", "{'cluster':'c'}");
 	desk_call(&desk, "DeleteCluster", "{'cluster':'d'}");
-	desk_wait(&desk, 3600 * USEC_PER_SEC - 1);
+	desk_wait(&desk, 3600 * USEC_PER_SEC - USEC_PER_MSEC);
 	EXPECT_MEMBER(&desk, "DescribeClusters", "{'clusters':['c']}", "failures", "[]");
 	desk_call(&desk, "CreateCluster", "{'clusterName':'d'}");
-	desk_wait(&desk, 1);
+	desk_wait(&desk, USEC_PER_MSEC);
 	EXPECT_MEMBER(&desk, "DescribeClusters", "{'clusters':['c','d']}", "failures",
 		      "[{'arn':'arn:aws:ecs:us-east-1:123456789012:cluster/c','reason':'MISSING'}]");
 }

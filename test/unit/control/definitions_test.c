@@ -191,10 +191,10 @@ TEST(a_deleted_definition_is_forgotten_when_nothing_uses_it)
 	register_many(&desk, "web", 1);
 	desk_call(&desk, "DeregisterTaskDefinition", "{'taskDefinition':'web:1'}");
 	desk_call(&desk, "DeleteTaskDefinitions", "{'taskDefinitions':['web:1']}");
-	desk_wait(&desk, 3600 * USEC_PER_SEC - 1);
+	desk_wait(&desk, 3600 * USEC_PER_SEC - USEC_PER_MSEC);
 	EXPECT_MEMBER(&desk, "ListTaskDefinitions", "{'status':'DELETE_IN_PROGRESS'}", "taskDefinitionArns",
 		      "['" ARN("web:1") "']");
-	desk_wait(&desk, 1);
+	desk_wait(&desk, USEC_PER_MSEC);
 	EXPECT_CALL(&desk, "DescribeTaskDefinition", "{'taskDefinition':'web:1'}",
 		    "ClientException: Unable to describe task definition.");
 	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", "{}", "{'families':[]}");

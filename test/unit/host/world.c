@@ -113,7 +113,7 @@ struct world *world_new(void)
 
 static struct str find_keeper(struct arena *arena)
 {
-	static const char *const places[] = {"wherry-keeper", "../wherry-keeper", "../src/main/wherry-keeper"};
+	static const char *const places[] = {"wherry-keeper", "../wherry-keeper"};
 	char self[4096] = "";
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	struct str here = {self, len > 0 ? (size_t)len : 0};

@@ -1,0 +1,346 @@
+"""The built program for the end-to-end tests: starts it, calls it, crashes it, and looks for what it left behind."""
+import ctypes
+import functools
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import boto3
+import botocore.auth
+import botocore.awsrequest
+import botocore.config
+import botocore.credentials
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("WHERRY_BUILD", ROOT / "build")).resolve()
+PROGRAM = str(BUILD / "wherry")
+REGION = "us-east-1"
+ECS = "AmazonEC2ContainerServiceV20141113."
+CLONE_NEWNET = 0x40000000
+SHELL = "wherry/test:1"
+
+
+def eventually(question, seconds=30, every=0.05, what=""):
+    """Asks until the answer is true, and returns it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError("still not after %g s: %s (last answer: %r)" % (seconds, what or question, answer))
+        time.sleep(every)
+
+
+def own_network():
+    """A network namespace for this process and what it starts: nothing else on the machine has its bridge, rules or ports."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def http_get(port, path="/", host="127.0.0.1", timeout=5):
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def http_answer(port, path="/", seconds=15):
+    """What is served there, once anything is."""
+    def ask():
+        try:
+            return http_get(port, path)
+        except (OSError, http.client.HTTPException):
+            return None
+    return eventually(ask, seconds, what="http://127.0.0.1:%d%s" % (port, path))
+
+
+def processes():
+    """pid -> command line, of all that have one."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                found[int(name)] = open("/proc/%s/cmdline" % name, "rb").read().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                pass
+    return found
+
+
+def started_at(pid):
+    """The kernel's start time of a process: with the pid, its identity."""
+    try:
+        return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[19]
+    except OSError:
+        return None
+
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def error(self):
+        return self.json.get("__type", "").split("#")[-1]
+
+    @property
+    def message(self):
+        return self.json.get("message") or ""
+
+
+class Wherry:
+    """One `wherry up` (or `wherry server`) with a data folder of its own."""
+
+    def __init__(self, data, cidr="10.91.0.1/20", environment=None, agent=True, listen="127.0.0.1"):
+        self.data, self.agent, self.cidr = str(data), agent, cidr
+        self.port = free_port()
+        self.listen = "%s:%d" % (listen, self.port)
+        self.endpoint = "http://127.0.0.1:%d" % self.port
+        self.environment = dict(os.environ, WHERRY_LISTEN=self.listen, WHERRY_DATA=self.data, WHERRY_BRIDGE_CIDR=cidr,
+                                **(environment or {}))
+        for name in [n for n in self.environment if n.startswith(("AWS_", "ECS_")) and n not in (environment or {})]:
+            del self.environment[name]
+        self.process = None
+        self.output = self.data + ".output"
+
+    # ---- up and down
+    def start(self):
+        at = os.path.getsize(self.output) if os.path.exists(self.output) else 0
+        with open(self.output, "ab") as out:
+            self.process = subprocess.Popen([PROGRAM, "up" if self.agent else "server"], env=self.environment, stdout=out,
+                                            stderr=out, stdin=subprocess.DEVNULL)
+        self.wait_output("wherry: ready on http", at)
+        if self.agent:
+            self.wait_output("wherry: agent ready as", at)
+            eventually(lambda: self.instances(), what="an instance of the cluster")
+        return self
+
+    def wait_output(self, text, at=0, seconds=30):
+        def said():
+            assert self.process.poll() is None, "ended: " + self.log()
+            return text in self.log(at)
+        eventually(said, seconds, 0.02, "output '%s': %s" % (text, self.log()))
+
+    def log(self, at=0):
+        with open(self.output, "rb") as out:
+            out.seek(at)
+            return out.read().decode(errors="replace")
+
+    def instances(self):
+        ecs = self.ecs
+        arns = ecs.list_container_instances(status="ACTIVE")["containerInstanceArns"] if ecs.list_clusters()["clusterArns"] else []
+        if not arns:
+            return []
+        found = ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
+        return [instance for instance in found if instance["agentConnected"]]
+
+    def run(self, *arguments, check=True, timeout=150, **options):
+        done = subprocess.run([PROGRAM, *arguments], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=timeout, text=True, stdin=subprocess.DEVNULL, check=False, **options)
+        assert not check or done.returncode == 0, (arguments, done.stdout, done.stderr, self.log())
+        return done
+
+    def down(self):
+        """Ends it, and asserts that it left nothing."""
+        if self.agent:
+            self.run("down")
+            self.process.wait(30)
+        else:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(30) == 0, self.log()
+        self.process = None
+        assert self.leftovers() == []
+
+    def give_up(self):
+        """After a failed test: whatever it takes."""
+        if self.agent:
+            try:
+                self.run("down", check=False)
+            except subprocess.TimeoutExpired:
+                pass
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+        for pid in self.own_processes():
+            os.kill(pid, signal.SIGKILL)
+        self.process = None
+
+    # ---- its processes
+    def own_processes(self):
+        return [pid for pid, line in processes().items() if self.data + " " in line + " " or self.data + "/" in line]
+
+    def child(self, name):
+        """The pid of `server` or `agent`, once it runs."""
+        def find():
+            return [pid for pid, line in processes().items() if line.startswith("%s %s " % (PROGRAM, name)) and
+                    self.data + " " in line]
+        return eventually(find, what=name + " of " + self.data)[0]
+
+    def crash(self, name):
+        pid = self.child(name)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not os.path.exists("/proc/%d" % pid) or self.is_zombie(pid), what="the end of " + name)
+        return pid
+
+    @staticmethod
+    def is_zombie(pid):
+        try:
+            return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    def wait_health(self, seconds=20):
+        def ask():
+            try:
+                return "" if http_get(self.port, "/_wherry/health") is None else True
+            except (OSError, http.client.HTTPException):
+                return False
+        eventually(ask, seconds, 0.01, "health")
+
+    def cgroups(self):
+        """Groups of tasks that this instance ever ran."""
+        logs = os.path.join(self.data, "logs")
+        tasks = set(os.listdir(logs)) if os.path.isdir(logs) else set()
+        return [str(path) for root in pathlib.Path("/sys/fs/cgroup").glob("**/wherry") for path in root.iterdir()
+                if path.name in tasks]
+
+    def leftovers(self):
+        """Processes, mounts, namespaces, control groups, rules and links. Links go in the background: they get a moment."""
+        def look():
+            left = ["process " + processes().get(pid, str(pid)) for pid in self.own_processes()]
+            left += ["mount " + line for line in open("/proc/self/mountinfo") if self.data + "/" in line]
+            left += ["namespace %s" % path for path in pathlib.Path(self.data).glob("run/tasks/*/*/netns")]
+            left += ["cgroup " + path for path in self.cgroups()]
+            if self.agent:
+                left += ["table " + line for line in shell("nft", "list", "tables").splitlines() if "wherry" in line]
+                left += ["link " + link["ifname"] for link in json.loads(shell("ip", "-j", "link"))
+                         if link["ifname"].startswith("wherry")]
+            return left
+        deadline = time.monotonic() + 5
+        while look() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return look()
+
+    # ---- clients
+    def keys(self, file="credentials"):
+        text = open(os.path.join(self.data, file)).read()
+        return tuple(re.search(name + r"\s*=\s*(\S+)", text).group(1) for name in ("aws_access_key_id", "aws_secret_access_key"))
+
+    def client(self, keys=None, checks=True, retries=2, service="ecs"):
+        key_id, secret = keys or self.keys()
+        config = botocore.config.Config(retries={"max_attempts": retries, "mode": "standard"}, parameter_validation=checks,
+                                        connect_timeout=10, read_timeout=30, max_pool_connections=20)
+        return session().client(service, endpoint_url=self.endpoint, region_name=REGION, aws_access_key_id=key_id,
+                                aws_secret_access_key=secret, config=config)
+
+    @functools.cached_property
+    def ecs(self):
+        return self.client()
+
+    def raw(self, operation, body, keys=None, prefix=ECS, timeout=20):
+        """A signed call with exactly these bytes."""
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        key_id, secret = keys or self.keys()
+        request = botocore.awsrequest.AWSRequest("POST", self.endpoint + "/", data=body, headers={
+            "X-Amz-Target": prefix + operation, "Content-Type": "application/x-amz-json-1.1"})
+        signer = "wherry" if prefix.startswith("Wherry") else "ecs"
+        botocore.auth.SigV4Auth(botocore.credentials.Credentials(key_id, secret), signer, REGION).add_auth(request)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request("POST", "/", body=body, headers=dict(request.headers.items()))
+            answer = connection.getresponse()
+            return Reply(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    # ---- ECS, shorter
+    def register(self, family, command=None, containers=None, mode="host", **more):
+        """A task definition; by default of one container that runs `command` in a shell. Returns its ARN."""
+        if containers is None:
+            containers = [container("main", command)]
+        return self.ecs.register_task_definition(family=family, networkMode=mode, containerDefinitions=containers,
+                                                 **more)["taskDefinition"]["taskDefinitionArn"]
+
+    def run_task(self, definition, **more):
+        reply = self.ecs.run_task(taskDefinition=definition, **more)
+        assert reply["failures"] == [], reply["failures"]
+        return reply["tasks"][0]["taskArn"]
+
+    def task(self, arn):
+        return self.ecs.describe_tasks(tasks=[arn])["tasks"][0]
+
+    def service(self, name):
+        return self.ecs.describe_services(services=[name])["services"][0]
+
+    def wait_task(self, arn, status, seconds=45):
+        order = ["PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"]
+
+        def there():
+            task = self.task(arn)
+            return task if order.index(task["lastStatus"]) >= order.index(status) else None
+        task = eventually(there, seconds, what=arn + " " + status)
+        assert task["lastStatus"] == status, task
+        return task
+
+    def stop_all(self):
+        for arn in self.ecs.list_services(maxResults=100)["serviceArns"]:
+            self.ecs.delete_service(service=arn, force=True)
+        for arn in self.ecs.list_tasks(maxResults=100)["taskArns"]:
+            self.ecs.stop_task(task=arn)
+        eventually(lambda: not self.ecs.list_tasks()["taskArns"], 60, what="all tasks to be stopped")
+
+    def logs(self, arn, *options):
+        """The lines of `wherry logs`, without their times."""
+        return [line.split(" ", 1)[1] if " " in line else "" for line in self.run("logs", *options, arn).stdout.splitlines()]
+
+    def main_process(self, arn, name="main"):
+        """The pid of a container's first process on this machine, as its keeper knows it."""
+        state = os.path.join(self.data, "run", "tasks", arn.rsplit("/", 1)[1], name, "state")
+        for word in open(state).read().replace("=", " ").split():
+            if word.isdigit() and os.path.exists("/proc/" + word) and int(word) > 1:
+                return int(word)
+        raise AssertionError(open(state).read())
+
+
+def container(name, command=None, **more):
+    """A container definition of the test image."""
+    definition = {"name": name, "image": SHELL, "memory": 32, "cpu": 16, "essential": True, **more}
+    if command is not None:
+        definition["command"] = ["/bin/sh", "-c", command]
+    return definition
+
+
+def shell(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@functools.lru_cache
+def session():
+    return boto3.session.Session()
+
+
+def image_layout(folder):
+    subprocess.run([sys.executable, str(ROOT / "sample" / "image.py"), "/bin/busybox", str(folder)], check=True)
+    return str(folder)
