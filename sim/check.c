@@ -266,13 +266,14 @@ struct census { int32_t healthy, live; };
 static struct census count_tasks(struct sim *sim, const struct snapshot *snapshot, struct str service)
 {
 	struct census census = {0};
+	usec now = (sim->now + MSECS(1) - 1) / MSECS(1) * MSECS(1);      /* as the plane reads the clock */
 
 	EACH_OBJECT(snapshot, TASK, task, task) {
 		if (!is_live(task) || !str_equal(task->service, service))
 			continue;
 		census.live++;
 		census.healthy += is_wanted(task) && task->last_status == TASK_STATUS_RUNNING &&
-				  task->started_at.value + SECONDS(HEALTHY_SECONDS) <= sim->now;
+				  task->started_at.value + SECONDS(HEALTHY_SECONDS) <= now;
 	}
 	return census;
 }
@@ -508,7 +509,7 @@ bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why
 				steady = unsteady(why, size, "will end:", str_of(trace_name(sim, container->box->id)));
 	}
 	EACH_OBJECT(snapshot, TASK, task, task)
-		if (is_live(task) && (!is_wanted(task) || task->last_status != TASK_STATUS_RUNNING))
+		if (is_live(task) && (!is_wanted(task) || task->last_status != TASK_STATUS_RUNNING || !runs_somewhere(sim, task)))
 			steady = unsteady(why, size, "on its way:", str_of(trace_name(sim, task->id)));
 	EACH_OBJECT(snapshot, SERVICE, service, service)
 		if (!service_is_steady(sim, snapshot, service))

@@ -295,6 +295,8 @@ static usec destroy_time(const struct step *step, const struct held *work)
 
 	if (record->reported != AGENT_STATUS_STOPPED)
 		at = MAX(at, record->stopped_at.value + patience(step));
+	if (!step->agent->stop_all)
+		at = MAX(at, work->known_until);
 	return MAX(at, work->destroy_at);
 }
 

@@ -43,6 +43,7 @@ struct held {
 	bool creating, created, destroying, gone;
 	unsigned destroy_attempts;
 	usec destroy_at;
+	usec known_until;                                /* a late payload must still find it */
 
 	uint64_t ticket;                                 /* of the call under way; 0: none */
 	enum agent_status sent;

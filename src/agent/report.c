@@ -297,7 +297,7 @@ void report_task(struct step *step, struct held *work)
 	submit(step, work);
 }
 
-static void told(struct held *work)
+static void told(struct step *step, struct held *work)
 {
 	struct agent_containers *containers = &work->record->containers;
 

@@ -7,6 +7,7 @@
 enum option_id {
 	OPTION_LISTEN = 256, OPTION_DATA, OPTION_ACCOUNT, OPTION_REGION, OPTION_STORE, OPTION_CERTIFICATE, OPTION_KEY, OPTION_TLS,
 	OPTION_DETACH, OPTION_JSON, OPTION_CLUSTER, OPTION_NAME, OPTION_CONTAINER, OPTION_BRIDGE, OPTION_RUNTIME,
+	OPTION_SWEEP,
 };
 
 static const struct option known[] = {
@@ -27,6 +28,7 @@ static const struct option known[] = {
 	{"container", required_argument, NULL, OPTION_CONTAINER},
 	{"bridge-cidr", required_argument, NULL, OPTION_BRIDGE},
 	{"runtime", required_argument, NULL, OPTION_RUNTIME},
+	{"sweep", no_argument, NULL, OPTION_SWEEP},
 	{NULL, 0, NULL, 0},
 };
 
@@ -57,6 +59,7 @@ static void take(struct options *options, int id, struct str value)
 	case OPTION_CONTAINER: options->container = value; break;
 	case OPTION_BRIDGE: options->bridge_cidr = value; break;
 	case OPTION_RUNTIME: options->runtime = value; break;
+	case OPTION_SWEEP: options->sweep = true; break;
 	default: exit(2);                        /* getopt has said why */
 	}
 }
@@ -78,7 +81,8 @@ static void find_programs(struct options *options, struct arena *arena)
 	struct str self = {path, length > 0 ? (size_t)length : 0};
 
 	options->self = arena_copy(arena, self);
-	options->keeper = arena_printf(arena, "%.*s/wherry-keeper", STR(str_slice(self, 0, str_find_last(self, '/'))));
+	options->programs = str_slice(options->self, 0, str_find_last(options->self, '/'));
+	options->keeper = arena_printf(arena, "%.*s/wherry-keeper", STR(options->programs));
 }
 
 static bool is_account(struct str account)
@@ -102,6 +106,9 @@ void options_read(int count, char **arguments, struct arena *arena, struct optio
 	};
 	int id;
 
+	/* getopt moves things about: who becomes another program needs them as they were. */
+	options.arguments = arena_array(arena, char *, (size_t)count + 1);
+	memcpy(options.arguments, arguments, (size_t)count * sizeof(*arguments));
 	while ((id = getopt_long(count, arguments, "+fa", known, NULL)) != -1 || optind < count) {
 		if (id == -1) {
 			arguments[options.rest_count++] = arguments[optind++];
@@ -118,47 +125,4 @@ void options_read(int count, char **arguments, struct arena *arena, struct optio
 	options.data = absolute(arena, str_has(options.data) ? options.data : S("/var/lib/wherry"));
 	find_programs(&options, arena);
 	*ret_options = options;
-}
-
-struct str options_endpoint(const struct options *options, struct arena *arena)
-{
-	struct str listen = options->listen;
-	const char *scheme = options->tls || str_has(options->certificate) ? "https" : "http";
-
-	if (str_starts(listen, S("0.0.0.0:")))
-		return arena_printf(arena, "%s://127.0.0.1:%.*s", scheme, STR(str_slice(listen, 8, listen.len)));
-	if (str_starts(listen, S("[::]:")))
-		return arena_printf(arena, "%s://[::1]:%.*s", scheme, STR(str_slice(listen, 5, listen.len)));
-	return arena_printf(arena, "%s://%.*s", scheme, STR(listen));
-}
-
-bool options_root_key(const struct options *options, struct arena *arena, struct str *ret_key_id, struct str *ret_secret,
-		      struct error *err)
-{
-	struct str key_id = from_environment("WHERRY_ROOT_ACCESS_KEY_ID", NULL);
-	struct str secret = from_environment("WHERRY_ROOT_SECRET_ACCESS_KEY", NULL);
-
-	if (str_has(key_id) && str_has(secret)) {
-		*ret_key_id = key_id;
-		*ret_secret = secret;
-		return true;
-	}
-	return client_read_credentials(arena_printf(arena, "%.*s/credentials", STR(options->data)), S("default"), arena,
-				       ret_key_id, ret_secret, err);
-}
-
-struct client *options_client(const struct options *options, struct arena *arena)
-{
-	struct client_options *settings = arena_new(arena, struct client_options);
-	struct client *client;
-	struct error err;
-
-	*settings = (struct client_options){.endpoint = options_endpoint(options, arena), .region = options->region,
-					    .user_agent = S("wherry/" WHERRY_VERSION), .insecure = options->tls};
-	if (!options_root_key(options, arena, &settings->key_id, &settings->secret, &err) ||
-	    !client_new(settings, &client, &err)) {
-		fprintf(stderr, "wherry: %s\n", err.text);
-		exit(1);
-	}
-	return client;
 }

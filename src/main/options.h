@@ -9,10 +9,11 @@ struct options {
 	struct str account, region;
 	struct str store;                                /* "sqlite:PATH"; absent: in DATA */
 	struct str certificate, key;
-	bool tls, detach, follow, json, all;
+	bool tls, detach, follow, json, all, sweep;
 	struct str cluster, name, container;
 	struct str bridge_cidr, runtime;
-	struct str self, keeper;                         /* this program, and the keeper beside it */
+	struct str self, programs, keeper;               /* this program, its folder, the keeper in it */
+	char **arguments;                                /* as they came, ended by NULL */
 	char **rest;                                     /* what is not an option */
 	int rest_count;
 };

@@ -1,67 +1,26 @@
-/* wherry server, wherry agent: wiring only. */
+/* wherry server, wherry agent: become the program beside this one. */
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <unistd.h>
 #include "main/commands.h"
-#include "runner/runner.h"
-#include "server/server.h"
 
-static struct str environment(const char *name)
+static int become(const struct options *options, const char *program)
 {
-	const char *value = getenv(name);
+	auto_arena arena = {0};
+	char *path = arena_cstr(&arena, arena_printf(&arena, "%.*s/%s", STR(options->programs), program));
 
-	return value && *value ? str_of(value) : STR_NONE;
-}
-
-static int64_t environment_number(const char *name)
-{
-	int64_t value = 0;
-
-	str_to_long(environment(name), &value);
-	return value;
-}
-
-/* WHERRY_READY_FD: a descriptor that the URL is written to once the server answers (`wherry up` waits for it). */
-static int ready_fd(void)
-{
-	int64_t fd = environment_number("WHERRY_READY_FD");
-
-	return fd > 0 ? (int)fd : -1;
+	options->arguments[0] = path;
+	execv(path, options->arguments);
+	fprintf(stderr, "wherry: start %s: %s\n", path, strerror(errno));
+	return 1;
 }
 
 int command_server(const struct options *options)
 {
-	struct server_options server = {
-		.listen = options->listen, .data = options->data, .account = options->account, .region = options->region,
-		.certificate = options->certificate, .key = options->key, .tls = options->tls,
-		.public_endpoint = environment("WHERRY_ENDPOINT"),
-		.root_key_id = environment("WHERRY_ROOT_ACCESS_KEY_ID"),
-		.root_secret = environment("WHERRY_ROOT_SECRET_ACCESS_KEY"),
-		.ready_fd = ready_fd(),
-		.plane = {
-			.task_retention = environment_number("WHERRY_TASK_RETENTION_SECONDS") * USEC_PER_SEC,
-			.lost_after = environment_number("WHERRY_LOST_AFTER_SECONDS") * USEC_PER_SEC,
-			.healthy_after = environment_number("WHERRY_HEALTHY_AFTER_SECONDS") * USEC_PER_SEC,
-		},
-	};
-
-	if (str_has(options->store) && !str_starts(options->store, S("sqlite:"))) {
-		fprintf(stderr, "wherry: the store '%.*s' is not supported yet; only sqlite:PATH is\n", STR(options->store));
-		return 2;
-	}
-	if (str_has(options->store))
-		server.data = str_slice(options->store, 7, options->store.len);
-	return server_run(&server);
+	return become(options, "wherry-server");
 }
 
 int command_agent(const struct options *options)
 {
-	struct runner_options runner = {
-		.endpoint = environment("ECS_BACKEND_HOST"), .region = environment("AWS_DEFAULT_REGION"),
-		.key_id = environment("AWS_ACCESS_KEY_ID"), .secret = environment("AWS_SECRET_ACCESS_KEY"),
-		.data = options->data, .run = options->run, .runtime = options->runtime, .keeper = options->keeper,
-		.bridge_cidr = options->bridge_cidr, .insecure_tls = options->tls,
-		.allow_http_registries = str_has(environment("WHERRY_ALLOW_HTTP_REGISTRIES")), .announce = true,
-	};
-
-	return runner_run(&runner);
+	return become(options, "wherry-agent");
 }

@@ -19,7 +19,6 @@
 #include "main/commands.h"
 #include "os/fd.h"
 #include "os/file.h"
-#include "runner/runner.h"
 
 enum {
 	READY_SECONDS = 60,                              /* until the first answer */
@@ -60,7 +59,7 @@ static char *path_in(struct arena *arena, struct str folder, const char *name)
 }
 
 /* ---- children */
-static bool start(struct supervisor *self, struct child *child, char *const environment[])
+static bool start(struct supervisor *self, struct child *child, char *const environment[], const char *more)
 {
 	const struct options *options = self->options;
 	struct arena *arena = self->arena;
@@ -81,6 +80,8 @@ static bool start(struct supervisor *self, struct child *child, char *const envi
 		}
 	if (options->tls)
 		arguments[count++] = "--tls";
+	if (more)
+		arguments[count++] = (char *)more;
 	sigemptyset(&none);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
@@ -133,7 +134,7 @@ static bool start_server(struct supervisor *self, bool wait)
 		return false;
 	fcntl(ready[1], F_SETFD, 0);
 	variable = arena_cstr(self->arena, arena_printf(self->arena, "WHERRY_READY_FD=%d", ready[1]));
-	ok = start(self, &self->server, with_variables(self->arena, &variable, 1));
+	ok = start(self, &self->server, with_variables(self->arena, &variable, 1), NULL);
 	close(ready[1]);
 	if (ok && wait)
 		ok = wait_ready(ready[0]);
@@ -151,7 +152,7 @@ static bool start_agent(struct supervisor *self)
 	struct arena *arena = self->arena;
 	struct str key_id, secret;
 	struct error err;
-	char *more[5];
+	char *more[6];
 
 	if (!client_read_credentials(arena_printf(arena, "%.*s/agent-credentials", STR(self->options->data)), S("default"), arena,
 				     &key_id, &secret, &err)) {
@@ -163,7 +164,10 @@ static bool start_agent(struct supervisor *self)
 	more[2] = variable(arena, "AWS_ACCESS_KEY_ID", key_id);
 	more[3] = variable(arena, "AWS_SECRET_ACCESS_KEY", secret);
 	more[4] = variable(arena, "AWS_SESSION_TOKEN", STR_NONE);
-	return start(self, &self->agent, with_variables(arena, more, COUNT(more)));
+	/* Images of `wherry image load` exist nowhere else, and a laptop may be offline. */
+	more[5] = variable(arena, "ECS_IMAGE_PULL_BEHAVIOR", getenv("ECS_IMAGE_PULL_BEHAVIOR")
+			   ? str_of(getenv("ECS_IMAGE_PULL_BEHAVIOR")) : S("prefer-cached"));
+	return start(self, &self->agent, with_variables(arena, more, COUNT(more)), NULL);
 }
 
 /* ---- ending */
@@ -411,6 +415,21 @@ static bool wait_gone(pid_t pid, int seconds)
 	return true;
 }
 
+/* What a crash has left: found by name, gone by name. */
+static int sweep(const struct options *options, struct arena *arena)
+{
+	struct supervisor self = {.options = options, .arena = arena};
+	struct child sweeper = {.name = "agent"};
+	int status;
+
+	if (!start(&self, &sweeper, environ, "--sweep"))
+		return 1;
+	while (waitpid(sweeper.pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 int command_down(const struct options *options)
 {
 	auto_arena arena = {0};
@@ -423,7 +442,5 @@ int command_down(const struct options *options)
 			return 1;
 		}
 	}
-	/* What a crash has left: found by name, gone by name. */
-	return runner_sweep(&(struct runner_options){.data = options->data, .run = options->run, .runtime = options->runtime,
-						     .keeper = options->keeper, .bridge_cidr = options->bridge_cidr});
+	return sweep(options, &arena);
 }

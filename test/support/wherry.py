@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import boto3
@@ -130,6 +131,7 @@ class Wherry:
         with open(self.output, "ab") as out:
             self.process = subprocess.Popen([PROGRAM, "up" if self.agent else "server"], env=self.environment, stdout=out,
                                             stderr=out, stdin=subprocess.DEVNULL)
+        threading.Thread(target=self.process.wait, daemon=True).start()          # whoever waits for its end sees it
         self.wait_output("wherry: ready on http", at)
         if self.agent:
             self.wait_output("wherry: agent ready as", at)
@@ -193,7 +195,7 @@ class Wherry:
     def child(self, name):
         """The pid of `server` or `agent`, once it runs."""
         def find():
-            return [pid for pid, line in processes().items() if line.startswith("%s %s " % (PROGRAM, name)) and
+            return [pid for pid, line in processes().items() if line.startswith("%s-%s " % (PROGRAM, name)) and
                     self.data + " " in line]
         return eventually(find, what=name + " of " + self.data)[0]
 

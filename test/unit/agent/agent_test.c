@@ -241,6 +241,7 @@ TEST(an_unknown_task_to_be_stopped_is_reported_stopped)
 	assert_true(world_heard(world, "AckRequest"));
 	assert_int_equal(world->jobs.count, 0);
 	world_expect_report(world, "t9", "STOPPED");
+	world_pass(world, 150 * USEC_PER_SEC);
 	world_settle(world);
 	assert_true(agent_is_idle(world->agent));
 	world_free(world);
@@ -613,10 +614,26 @@ TEST(a_task_is_not_forgotten_before_the_server_knows)
 	world_pass(world, 4000 * USEC_PER_SEC);
 	assert_int_equal(world_count_jobs(world, JOB_DESTROY), 0);
 	world_expect_report(world, "t1", "STOPPED");
+	world_pass(world, 150 * USEC_PER_SEC);
 	world_fail(world, JOB_DESTROY, NULL, "busy");
 	world_pass(world, 5 * USEC_PER_SEC);
 	world_succeed(world, JOB_DESTROY, NULL);
 	assert_true(agent_is_idle(world->agent));
+	world_free(world);
+}
+
+/* The server sent it before the report came; both were under way at once. */
+TEST(a_late_payload_does_not_run_a_task_again)
+{
+	struct world *world = running(APP);
+
+	world_exit(world, "t1", "app", 0);
+	world_pass(world, 4000 * USEC_PER_SEC);
+	world_expect_report(world, "t1", "STOPPED");
+	world_pass(world, 5 * USEC_PER_SEC);
+	world_payload(world, "t1", "RUNNING", APP);
+	world_settle(world);
+	assert_int_equal(world_task(world, "t1")->known, AGENT_STATUS_STOPPED);
 	world_free(world);
 }
 

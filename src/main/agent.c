@@ -1,0 +1,33 @@
+/* wherry-agent: what `wherry agent` becomes; with --sweep it takes away what agents that crashed have left. */
+#include <stdlib.h>
+#include "main/options.h"
+#include "runner/runner.h"
+
+static struct str environment(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? str_of(value) : STR_NONE;
+}
+
+static int run(const struct options *options)
+{
+	struct runner_options runner = {
+		.endpoint = environment("ECS_BACKEND_HOST"), .region = environment("AWS_DEFAULT_REGION"),
+		.key_id = environment("AWS_ACCESS_KEY_ID"), .secret = environment("AWS_SECRET_ACCESS_KEY"),
+		.data = options->data, .run = options->run, .runtime = options->runtime, .keeper = options->keeper,
+		.bridge_cidr = options->bridge_cidr, .insecure_tls = options->tls,
+		.allow_http_registries = str_has(environment("WHERRY_ALLOW_HTTP_REGISTRIES")), .announce = true,
+	};
+
+	return options->sweep ? runner_sweep(&runner) : runner_run(&runner);
+}
+
+int main(int count, char **arguments)
+{
+	auto_arena arena = {0};
+	struct options options;
+
+	options_read(count, arguments, &arena, &options);
+	return run(&options);
+}

@@ -1,0 +1,164 @@
+#include "sim/sim.h"
+#include "test/test.h"
+
+#define WEB "{\"family\":\"web\",\"containerDefinitions\":[{\"name\":\"app\",\"image\":\"web:1\",\"cpu\":256,\"memory\":256}]}"
+#define BIG "{\"family\":\"big\",\"containerDefinitions\":[{\"name\":\"app\",\"image\":\"web:1\",\"cpu\":1024,\"memory\":256}]}"
+#define SERVICE "{\"serviceName\":\"web\",\"taskDefinition\":\"web:1\",\"desiredCount\":1}"
+
+static struct sim *world_with(unsigned instances)
+{
+	struct sim *sim = sim_new(&(struct sim_options){.seed = 7, .instances = instances});
+
+	sim_call(sim, "RegisterTaskDefinition", WEB);
+	sim_call(sim, "RegisterTaskDefinition", BIG);
+	sim_take_facts(sim);
+	return sim;
+}
+
+static void end(struct sim *sim)
+{
+	if (sim_failure(sim)) {
+		sim_print_tail(sim, stderr);
+		fail_msg("%s", sim_failure(sim));
+	}
+	sim_free(sim);
+}
+
+TEST(a_task_is_placed_runs_and_stops)
+{
+	struct sim *sim = world_with(1);
+
+	sim_call(sim, "RunTask", "{\"taskDefinition\":\"web\",\"startedBy\":\"me\"}");
+	sim_run_until_steady(sim);
+	assert_int_equal(sim_count_running(sim, "app"), 1);
+	sim_exit_container(sim, "app", 3);
+	sim_run_until_steady(sim);
+	EXPECT_TRACE(sim,
+		"[  2.0] task 1       placed on instance 1\n"
+		"[  2.1] task 1       PENDING -> RUNNING\n"
+		"[  2.5] task 1       RUNNING -> STOPPED (Essential container in task exited)\n");
+	end(sim);
+}
+
+TEST(a_service_replaces_a_container_that_ends)
+{
+	struct sim *sim = world_with(1);
+
+	sim_call(sim, "CreateService", SERVICE);
+	sim_run_until_steady(sim);
+	sim_take_facts(sim);
+	sim_exit_container(sim, "app", 1);
+	sim_run_until_steady(sim);
+	assert_int_equal(sim_count_running(sim, "app"), 1);
+	EXPECT_TRACE(sim,
+		"[  5.5] task 1       RUNNING -> STOPPED (Essential container in task exited)\n"
+		"[  5.8] task 2       placed on instance 1 for service web\n"
+		"[  5.8] task 2       PENDING -> RUNNING\n");
+	end(sim);
+}
+
+TEST(a_lost_instance_is_replaced_elsewhere)
+{
+	struct sim *sim = world_with(2);
+
+	sim_call(sim, "CreateService", SERVICE);
+	sim_run_until_steady(sim);
+	sim_take_facts(sim);
+	sim_crash_instance(sim, 2);
+	sim_run_for(sim, 20 * USEC_PER_SEC);
+	EXPECT_TRACE(sim,
+		"[ 12.0] task 2       placed on instance 1 for service web\n"
+		"[ 12.1] task 2       PENDING -> RUNNING\n");
+	end(sim);
+}
+
+TEST(a_restarted_server_changes_nothing)
+{
+	struct sim *sim = world_with(2);
+
+	sim_call(sim, "CreateService", SERVICE);
+	sim_run_until_steady(sim);
+	sim_take_facts(sim);
+	sim_crash_server(sim);
+	sim_run_for(sim, 30 * USEC_PER_SEC);
+	sim_run_until_steady(sim);
+	assert_int_equal(sim_count_running(sim, "app"), 1);
+	EXPECT_TRACE(sim, "");
+	end(sim);
+}
+
+TEST(a_restarted_agent_keeps_its_containers)
+{
+	struct sim *sim = world_with(1);
+
+	sim_call(sim, "CreateService", SERVICE);
+	sim_run_until_steady(sim);
+	sim_take_facts(sim);
+	sim_crash_agent(sim, 1);
+	sim_run_for(sim, 30 * USEC_PER_SEC);
+	sim_run_until_steady(sim);
+	assert_int_equal(sim_count_running(sim, "app"), 1);
+	EXPECT_TRACE(sim, "");
+	end(sim);
+}
+
+TEST(what_ended_while_its_agent_was_away_is_told)
+{
+	struct sim *sim = world_with(1);
+
+	sim_call(sim, "RunTask", "{\"taskDefinition\":\"web\"}");
+	sim_run_until_steady(sim);
+	sim_take_facts(sim);
+	sim_crash_agent(sim, 1);
+	sim_exit_container(sim, "app", 5);
+	sim_run_until_steady(sim);
+	EXPECT_TRACE(sim, "[  2.7] task 1       RUNNING -> STOPPED (Essential container in task exited)\n");
+	end(sim);
+}
+
+TEST(an_instance_cut_off_for_long_stops_what_was_replaced)
+{
+	struct sim *sim = world_with(2);
+
+	sim_call(sim, "CreateService", SERVICE);
+	sim_run_until_steady(sim);
+	sim_take_facts(sim);
+	sim_cut_instance(sim, 2);
+	sim_run_for(sim, 100 * USEC_PER_SEC);
+	assert_int_equal(sim_count_running(sim, "app"), 2);
+	sim_join_instance(sim, 2);
+	sim_run_for(sim, 100 * USEC_PER_SEC);
+	sim_run_until_steady(sim);
+	assert_int_equal(sim_count_running(sim, "app"), 1);
+	end(sim);
+}
+
+TEST(a_task_without_room_waits_until_there_is_some)
+{
+	struct sim *sim = world_with(1);
+
+	sim_call(sim, "CreateService", "{\"serviceName\":\"first\",\"taskDefinition\":\"big\",\"desiredCount\":1}");
+	sim_run_until_steady(sim);
+	sim_call(sim, "CreateService", "{\"serviceName\":\"second\",\"taskDefinition\":\"web\",\"desiredCount\":1}");
+	sim_run_for(sim, 30 * USEC_PER_SEC);
+	EXPECT_TRACE(sim,
+		"[  2.0] service first ACTIVE, wants 1\n"
+		"[  2.0] task 1       placed on instance 1 for service first\n"
+		"[  2.1] task 1       PENDING -> RUNNING\n"
+		"[  2.5] service second ACTIVE, wants 1\n");
+	sim_call(sim, "DeleteService", "{\"service\":\"first\",\"force\":true}");
+	sim_run_until_steady(sim);
+	assert_true(str_contains(sim_take_facts(sim), S("task 2       placed on instance 1 for service second\n")));
+	end(sim);
+}
+
+TEST(the_same_seed_gives_the_same_run)
+{
+	struct sim *one = sim_new(&(struct sim_options){.seed = 3}), *two = sim_new(&(struct sim_options){.seed = 3});
+
+	assert_true(sim_run(one));
+	assert_true(sim_run(two));
+	EXPECT_STR(sim_take_facts(one), sim_take_facts(two));
+	sim_free(one);
+	sim_free(two);
+}
