@@ -323,6 +323,9 @@ static void check_exit_code(struct sim *sim, const struct task *task, const stru
 
 	if (!container->exit_code.has)
 		return;
+	/* What could not start because of what it depends on shows 143 (agent-protocol 4.3). */
+	if (!seen && container->exit_code.value == 143 && !str_has(container->runtime_id))
+		return;
 	if (!seen)
 		violation(sim, "exit codes are what the kernel saw", "%s %.*s never ended, and shows %d",
 			  trace_name(sim, task->id), STR(container->name), container->exit_code.value);
@@ -415,14 +418,33 @@ static bool is_connected(const struct sim *sim, const struct container_instance 
 	return false;
 }
 
-static const struct container_instance *find_room(struct sim *sim, const struct snapshot *snapshot, struct str definition)
+static bool wants_distinct_instances(const struct service *service)
 {
-	struct needs needs = needs_of(snapshot, definition);
+	for (size_t i = 0; i < service->placement_constraints.count; i++)
+		if (service->placement_constraints.items[i].type == ECS_PLACEMENT_CONSTRAINT_TYPE_DISTINCT_INSTANCE)
+			return true;
+	return false;
+}
+
+static bool is_on(const struct snapshot *snapshot, const struct service *service, const struct container_instance *instance)
+{
+	EACH_OBJECT(snapshot, TASK, task, task)
+		if (is_live(task) && str_equal(task->service, service->name) && str_equal(task->instance, instance->id))
+			return true;
+	return false;
+}
+
+/* For one more task of the service's PRIMARY deployment. */
+static const struct container_instance *find_room(struct sim *sim, const struct snapshot *snapshot,
+						  const struct service *service)
+{
+	struct needs needs = needs_of(snapshot, service->deployments.items[0].definition);
+	bool distinct = wants_distinct_instances(service);
 	const struct container_instance *found = NULL;
 
 	EACH_OBJECT(snapshot, CONTAINER_INSTANCE, container_instance, instance)
 		if (instance->status == INSTANCE_STATUS_ACTIVE && is_connected(sim, instance) &&
-		    has_room(snapshot, instance, &needs))
+		    has_room(snapshot, instance, &needs) && !(distinct && is_on(snapshot, service, instance)))
 			found = instance;
 	return found;
 }
@@ -450,7 +472,7 @@ void check_placeable(struct sim *sim, const struct snapshot *snapshot)
 		if (service->status != SERVICE_STATUS_ACTIVE || primary >= desired ||
 		    all >= (int64_t)desired * service->deployment_configuration->maximum_percent.value / 100)
 			continue;
-		room = find_room(sim, snapshot, service->deployments.items[0].definition);
+		room = find_room(sim, snapshot, service);
 		if (room)
 			violation(sim, "no placeable task is left waiting", "service %.*s has %d of %d tasks, and %s has room",
 				  STR(service->name), primary, desired, trace_name(sim, room->id));
@@ -475,7 +497,7 @@ static bool service_is_steady(struct sim *sim, const struct snapshot *snapshot, 
 	if (service->status == SERVICE_STATUS_DRAINING)
 		return false;
 	/* Short of room, a service is as steady as it can be. */
-	if (!find_room(sim, snapshot, service->deployments.items[0].definition))
+	if (!find_room(sim, snapshot, service))
 		return true;
 	return primary == service->desired_count.value && all == primary && service->deployments.count == 1 &&
 	       service->steady.value;

@@ -13,7 +13,7 @@ struct climate {
 static const struct climate climates[] = {
 	{ .name = "kind", .weather = {.slow_hands = true} },
 	{ .name = "rough network", .pause = SECONDS(6), .cut = 6, .cut_off = 4, .exit = 1,
-	  .weather = {.lose_call = 60, .delay_call = 40, .lose_answer = 60, .slow_packet = 40, .slow_hands = true} },
+	  .weather = {.lose_call = 60, .delay_call = 40, .repeat_call = 60, .lose_answer = 60, .slow_packet = 40, .slow_hands = true} },
 	{ .name = "crashing server", .pause = SECONDS(8), .server_crash = 8, .disk_full = 3, .exit = 1,
 	  .weather = {.lose_answer = 10, .slow_packet = 10, .slow_disk = SECONDS(1), .slow_hands = true} },
 	{ .name = "crashing agents", .pause = SECONDS(5), .agent_crash = 8, .exit = 3,
@@ -27,7 +27,8 @@ static const struct climate climates[] = {
 		      .stubborn = 300} },
 	{ .name = "everything", .pause = SECONDS(4), .server_crash = 3, .disk_full = 1, .agent_crash = 4, .power_loss = 2,
 	  .wipe = 1, .cut = 4, .cut_off = 2, .exit = 4,
-	  .weather = {.lose_call = 30, .delay_call = 30, .lose_answer = 30, .slow_packet = 30, .slow_disk = SECONDS(3),
+	  .weather = {.lose_call = 30, .delay_call = 30, .repeat_call = 30, .lose_answer = 30, .slow_packet = 30,
+		      .slow_disk = SECONDS(3),
 		      .fail_pull = 50, .fail_create = 20, .fail_start = 30, .fail_destroy = 30, .slow_hands = true,
 		      .stubborn = 150} },
 };

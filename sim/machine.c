@@ -6,6 +6,7 @@ static struct ecs_attribute attribute_items[] = {
 	{ .name = STR_INIT("ecs.os-type"), .value = STR_INIT("linux") },
 	{ .name = STR_INIT("ecs.cpu-architecture"), .value = STR_INIT("x86_64") },
 	{ .name = STR_INIT("ecs.capability.full-sync") },
+	{ .name = STR_INIT("ecs.capability.container-ordering") },
 	{ .name = STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.18") },
 	{ .name = STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.21") },
 };

@@ -119,6 +119,8 @@ uint64_t network_call(struct sim *sim, struct asker asker, const struct operatio
 		send_request(sim, between(sim, SECONDS(1), SECONDS(CALL_LATEST_SECONDS)), pending, body);
 	else if (!cut_off && !chance(sim, sim->weather.lose_call))
 		send_request(sim, latency(sim), pending, body);
+	if (asker.machine && chance(sim, sim->weather.repeat_call))
+		send_request(sim, between(sim, MSECS(1), SECONDS(CALL_LATEST_SECONDS)), pending, body);
 	timeout = happen(sim, SECONDS(CALL_TIMEOUT_SECONDS), struct response, timed_out);
 	timeout->ticket = pending->ticket;
 	return pending->ticket;

@@ -19,7 +19,7 @@ struct cell {
 struct run {
 	char token[24], definition[48];
 	int count;
-	bool asked, answered;
+	bool asked, answered, refused;                   /* refused: an earlier request may still be taken */
 	LIST_OF(struct str) ids;
 };
 
@@ -73,7 +73,7 @@ bool user_is_waiting(const struct sim *sim)
 	const struct user *user = sim->user;
 
 	for (size_t i = 0; i < user->runs.count; i++)
-		if (!user->runs.items[i]->answered)
+		if (!user->runs.items[i]->answered && !user->runs.items[i]->refused)
 			return true;
 	return user->asked.count > 0;
 }
@@ -177,6 +177,18 @@ static const struct { const char *family, *image; bool lasts; } families[FAMILIE
 	{ "web", "web:1", true }, { "api", "web:2", true }, { "job", "job:1", false }, { "restless", "restless:1", false },
 };
 
+/* A second container; the first one may wait for its start, or for its end. */
+static void add_side(struct sim *sim, struct buffer *body)
+{
+	bool ends = chance(sim, 500);
+
+	if (chance(sim, 400))
+		buffer_printf(body, ",\"dependsOn\":[{\"containerName\":\"side\",\"condition\":\"%s\"}]",
+			      !ends ? "START" : chance(sim, 700) ? "COMPLETE" : "START");
+	buffer_printf(body, "},{\"name\":\"side\",\"image\":\"%s\",\"memory\":64,\"essential\":false}",
+		      ends ? "job:2" : "web:3");
+}
+
 static void register_definition(struct sim *sim)
 {
 	size_t which = below(sim, FAMILIES);
@@ -188,10 +200,10 @@ static void register_definition(struct sim *sim)
 	if (chance(sim, 250))
 		buffer_printf(&body, ",\"portMappings\":[{\"containerPort\":80,\"hostPort\":%d}]",
 			      chance(sim, 600) ? 0 : 8080 + (int)below(sim, 2));
-	buffer_printf(&body, "}");
 	if (chance(sim, 300))
-		buffer_printf(&body, ",{\"name\":\"side\",\"image\":\"%s\",\"memory\":64,\"essential\":%s}",
-			      chance(sim, 500) ? "web:3" : "job:2", families[which].lasts ? "false" : "true");
+		add_side(sim, &body);
+	else
+		buffer_printf(&body, "}");
 	buffer_printf(&body, "]}");
 	ask(sim, "RegisterTaskDefinition", buffer_str(&body));
 }
@@ -216,6 +228,53 @@ static const struct definition *choose_definition(struct sim *sim, bool must_las
 			return definition;
 	}
 	return NULL;
+}
+
+static void deregister_definition(struct sim *sim)
+{
+	const struct definition *definition = choose_definition(sim, false);
+	struct cell *cell;
+
+	if (!definition || chance(sim, 500))
+		return;
+	cell = cell_get(sim->user, arena_printf(&sim->arena, "definition/%s", definition->name), "ACTIVE");
+	if (cell->busy)
+		return;
+	ask(sim, "DeregisterTaskDefinition",
+	    arena_printf(&sim->arena, "{\"taskDefinition\":\"%s\"}", definition->name))->cell = cell;
+	cell_begin(sim, cell, S("INACTIVE"));
+}
+
+static void check_definition(struct sim *sim, const struct cell *cell, const struct snapshot *snapshot)
+{
+	const char *name = cell->name + strlen("definition/");
+	const struct task_definition *record = snapshot_find(snapshot, RECORD_TASK_DEFINITION,
+		arena_printf(&sim->arena, "000000000000/us-east-1/%s", name));
+
+	cell_check(sim, cell, record && record->definition->status == ECS_TASK_DEFINITION_STATUS_ACTIVE ? S("ACTIVE")
+													  : S("INACTIVE"));
+}
+
+/* ---- Clusters: one that is made and unmade, and has nothing in it */
+
+static void change_cluster(struct sim *sim, const char *operation, const char *member, struct str value)
+{
+	struct cell *cell = cell_get(sim->user, S("cluster/other"), "gone");
+
+	if (cell->busy)
+		return;
+	ask(sim, operation, arena_printf(&sim->arena, "{\"%s\":\"other\"}", member))->cell = cell;
+	cell_begin(sim, cell, value);
+}
+
+static void create_cluster(struct sim *sim) { change_cluster(sim, "CreateCluster", "clusterName", S("there")); }
+static void delete_cluster(struct sim *sim) { change_cluster(sim, "DeleteCluster", "cluster", S("gone")); }
+
+static void check_cluster(struct sim *sim, const struct cell *cell, const struct snapshot *snapshot)
+{
+	const struct cluster *record = snapshot_find(snapshot, RECORD_CLUSTER, S("000000000000/us-east-1/other"));
+
+	cell_check(sim, cell, record && record->status == CLUSTER_STATUS_ACTIVE ? S("there") : S("gone"));
 }
 
 /* ---- Services */
@@ -245,19 +304,33 @@ static struct cell *choose_service(struct sim *sim)
 	return cell->busy ? NULL : cell;
 }
 
+/* What a service may ask of placement; kept by updates that do not speak of it. */
+static struct str placement(struct sim *sim)
+{
+	static const struct str any[] = {
+		STR_INIT(""), STR_INIT(",\"placementStrategy\":[{\"type\":\"spread\",\"field\":\"instanceId\"}]"),
+		STR_INIT(",\"placementStrategy\":[{\"type\":\"binpack\",\"field\":\"memory\"}]"),
+		STR_INIT(",\"placementStrategy\":[{\"type\":\"random\"}]"),
+		STR_INIT(",\"placementConstraints\":[{\"type\":\"distinctInstance\"}]"),
+	};
+
+	return any[below(sim, COUNT(any))];
+}
+
 static void change_service(struct sim *sim, bool create)
 {
 	struct cell *cell = choose_service(sim);
 	const struct definition *definition = choose_definition(sim, true);
 	int desired = (int)below(sim, 6);
-	struct str body;
+	struct str percent = percentages(sim, desired), body;
+	struct str tail = create ? placement(sim) : chance(sim, 200) ? S(",\"forceNewDeployment\":true") : S("");
 
 	if (!cell || !definition)
 		return;
 	body = arena_printf(&sim->arena, "{\"%s\":\"%s\",\"taskDefinition\":\"%s\",\"desiredCount\":%d,"
-			    "\"deploymentConfiguration\":{%.*s}%s}", create ? "serviceName" : "service",
-			    cell->name + strlen("service/"), definition->name, desired, STR(percentages(sim, desired)),
-			    !create && chance(sim, 200) ? ",\"forceNewDeployment\":true" : "");
+			    "\"deploymentConfiguration\":{%.*s}%.*s}", create ? "serviceName" : "service",
+			    cell->name + strlen("service/"), definition->name, desired, STR(percent),
+			    STR(tail));
 	ask(sim, create ? "CreateService" : "UpdateService", body)->cell = cell;
 	cell_begin(sim, cell, service_value(sim, desired, definition->name));
 }
@@ -334,7 +407,7 @@ static void repeat_run(struct sim *sim)
 	struct user *user = sim->user;
 	struct run *run = user->runs.count ? user->runs.items[below(sim, user->runs.count)] : NULL;
 
-	if (run && !run->asked)
+	if (run && !run->asked && !run->refused)
 		ask_run(sim, run);
 }
 
@@ -390,6 +463,22 @@ static struct known_task *choose_task(struct sim *sim)
 	struct user *user = sim->user;
 
 	return user->tasks.count ? user->tasks.items[below(sim, user->tasks.count)] : NULL;
+}
+
+static void start_task(struct sim *sim)
+{
+	const struct definition *definition = choose_definition(sim, false);
+	struct str arn = agent_instance_arn(sim->machines[below(sim, sim->machine_count)]->agent);
+
+	if (definition && str_has(arn))
+		ask(sim, "StartTask", arena_printf(&sim->arena, "{\"taskDefinition\":\"%s\",\"containerInstances\":[\"%.*s\"]}",
+						   definition->name, STR(arn)));
+}
+
+static void task_started(struct sim *sim, const struct ecs_start_task_response *output)
+{
+	for (size_t i = 0; i < output->tasks.count; i++)
+		know_task(sim->user, arena_copy(&sim->arena, last_part(output->tasks.items[i].task_arn)));
 }
 
 static void stop_task(struct sim *sim)
@@ -506,7 +595,8 @@ static const struct { unsigned weight; bool calm; void (*act)(struct sim *sim); 
 	{ 8, true, register_definition }, { 8, true, create_service }, { 14, true, update_service },
 	{ 3, true, delete_service },      { 14, true, run_task },      { 2, true, repeat_run },
 	{ 8, false, stop_task },          { 4, true, describe_tasks }, { 3, true, list_tasks },
-	{ 4, false, update_state },       { 1, false, deregister },
+	{ 4, false, update_state },       { 1, false, deregister },    { 3, true, start_task },
+	{ 2, true, deregister_definition }, { 2, true, create_cluster }, { 1, true, delete_cluster },
 };
 
 void user_act(struct sim *sim)
@@ -536,6 +626,8 @@ static void take_output(struct sim *sim, const struct asked *asked, const struct
 		definition_registered(sim, output);
 	if (operation->index == ECS_OPERATION_DESCRIBE_TASKS)
 		tasks_described(sim, output);
+	if (operation->index == ECS_OPERATION_START_TASK)
+		task_started(sim, output);
 	if (operation->index == ECS_OPERATION_LIST_TASKS)
 		tasks_listed(sim, output);
 }
@@ -575,7 +667,7 @@ void user_answer(struct sim *sim, uint64_t ticket, const struct operation *opera
 	if (asked.run && error == ERROR_NETWORK)
 		ask_run(sim, asked.run);
 	else if (asked.run && error)
-		asked.run->answered = true;
+		asked.run->refused = true;
 	if (output)
 		take_output(sim, &asked, operation, output);
 	if (asked.cell)
@@ -584,6 +676,13 @@ void user_answer(struct sim *sim, uint64_t ticket, const struct operation *opera
 
 void user_check(struct sim *sim, const struct snapshot *snapshot)
 {
+	static const struct {
+		struct str prefix;
+		void (*check)(struct sim *sim, const struct cell *cell, const struct snapshot *snapshot);
+	} kinds[] = {
+		{ STR_INIT("service/"), check_service },       { STR_INIT("instance/"), check_instance },
+		{ STR_INIT("definition/"), check_definition }, { STR_INIT("cluster/"), check_cluster },
+	};
 	const struct user *user = sim->user;
 
 	if (!user)
@@ -594,10 +693,9 @@ void user_check(struct sim *sim, const struct snapshot *snapshot)
 			violation(sim, "acknowledged is durable", "task definition %s is not there",
 				  user->definitions.items[i].name);
 	for (size_t i = 0; i < user->cells.count; i++)
-		if (str_starts(str_of(user->cells.items[i]->name), S("service/")))
-			check_service(sim, user->cells.items[i], snapshot);
-		else
-			check_instance(sim, user->cells.items[i], snapshot);
+		for (size_t kind = 0; kind < COUNT(kinds); kind++)
+			if (str_starts(str_of(user->cells.items[i]->name), kinds[kind].prefix))
+				kinds[kind].check(sim, user->cells.items[i], snapshot);
 	for (size_t i = 0; i < user->runs.count; i++)
 		check_run(sim, user->runs.items[i], snapshot);
 	for (size_t i = 0; i < user->tasks.count; i++)

@@ -47,6 +47,7 @@ uint64_t below(struct sim *sim, uint64_t bound);
 /* ---- The weather: what the world does to its parts. All zero: a kind world. */
 struct weather {
 	unsigned lose_call, delay_call, lose_answer;     /* thousandths */
+	unsigned repeat_call;                            /* of agents: it arrives once more, later */
 	unsigned slow_packet;
 	usec slow_disk;                                  /* commits take up to this long */
 	unsigned fail_pull, fail_create, fail_start, fail_destroy;

@@ -340,7 +340,8 @@ static void run_wakes(struct plane *plane)
 
 		if (wake->at > plane->now)
 			break;
-		assert(count++ < WAKES_PER_STEP_LIMIT);
+		count++;
+		assert(count < WAKES_PER_STEP_LIMIT);
 		heap_remove(&plane->wakes, first);
 		wake->run(plane, wake);
 	}

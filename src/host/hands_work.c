@@ -421,6 +421,24 @@ static bool bring_network_up(struct hands *hands, struct error *err)
 	return ok;
 }
 
+/* Somebody may have taken the bridge or the table away since: then they are made again, once. */
+static bool attach_bridge(struct start *start, struct error *err)
+{
+	struct hands *hands = start->hands;
+
+	for (int attempt = 0;; attempt++) {
+		if (bring_network_up(hands, err) &&
+		    network_attach_bridge(hands->options.network, start->at.owner, start->at.netns, start->ports.items,
+					  start->ports.count, start->arena, &start->address, err))
+			return true;
+		if (attempt > 0 || (err->code != ERROR_NOT_FOUND && err->os != ENOENT))
+			return false;
+		pthread_mutex_lock(&hands->network_lock);
+		hands->network_is_up = false;
+		pthread_mutex_unlock(&hands->network_lock);
+	}
+}
+
 static bool step_network(struct start *start, struct error *err)
 {
 	struct network *network = start->hands->options.network;
@@ -438,9 +456,7 @@ static bool step_network(struct start *start, struct error *err)
 		ok = network_attach_none(network, start->at.netns, err);
 		break;
 	case NETWORK_BRIDGE:
-		ok = bring_network_up(start->hands, err) &&
-		     network_attach_bridge(network, start->at.owner, start->at.netns, start->ports.items,
-					   start->ports.count, start->arena, &start->address, err);
+		ok = attach_bridge(start, err);
 		break;
 	}
 	return ok || fail_context(err, "CannotStartContainerError: network");

@@ -341,7 +341,7 @@ bool netlink_veth_create(struct netlink *netlink, const struct netlink_veth *vet
 	if (str_has(veth->bridge) && !netlink_link_index(netlink, veth->bridge, &bridge, err))
 		return false;
 	if (str_has(veth->bridge) && !bridge)
-		return fail(err, ERROR_NETWORK, "there is no bridge '%.*s'", STR(veth->bridge));
+		return fail(err, ERROR_NOT_FOUND, "there is no bridge '%.*s'", STR(veth->bridge));
 	message = link_request(netlink, &request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, veth->name, true);
 	if (bridge)
 		mnl_attr_put_u32(message, IFLA_MASTER, bridge);

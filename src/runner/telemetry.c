@@ -57,7 +57,7 @@ static void publish(uv_timer_t *timer)
 	struct tcs_metadata metadata = {.cluster = telemetry->options.cluster,
 		.container_instance = telemetry->options.instance_arn, .idle = {true, true}, .fin = {true, true}};
 	struct tcs_publish_metrics_request request = {.metadata = &metadata,
-		.timestamp = {(double)(clock_now() / USEC_PER_MSEC) / 1000, true}};
+		.timestamp = {(double)clock_now() / USEC_PER_SEC, true}};
 
 	if (telemetry->options.disable_metrics)
 		return;

@@ -75,25 +75,12 @@ def new_wherry(world, layout):
     return make
 
 
-def lifetime(own):
-    """The body of a fixture: hands it out, ends it, and fails when it leaves anything."""
-    try:
-        yield own
-        own.down()
-    except BaseException:
-        own.give_up()
-        raise
-    finally:
-        if own.process:
-            own.give_up()
-
-
 @pytest.fixture(scope="module")
 def machine(new_wherry, tmp_path_factory):
     """`wherry up`, one for all tests of a module."""
     if os.geteuid() != 0:
         pytest.skip(ROOT_REASON)
-    yield from lifetime(new_wherry(tmp_path_factory.mktemp("up") / "data"))
+    yield from wherry.lifetime(new_wherry(tmp_path_factory.mktemp("up") / "data"))
 
 
 @pytest.fixture
@@ -106,4 +93,4 @@ def quiet(machine):
 @pytest.fixture(scope="module")
 def server(new_wherry, tmp_path_factory):
     """`wherry server` alone."""
-    yield from lifetime(new_wherry(tmp_path_factory.mktemp("server") / "data", agent=False))
+    yield from wherry.lifetime(new_wherry(tmp_path_factory.mktemp("server") / "data", agent=False))

@@ -9,8 +9,9 @@ import botocore.exceptions
 import botocore.session
 import pytest
 
+import contract
 import wherry
-from wherry import REGION, ROOT, container, eventually
+from wherry import REGION, STAY, container, eventually
 
 pytestmark = pytest.mark.root
 
@@ -113,18 +114,6 @@ def client(request, machine, world):
     own.end()
 
 
-def operations():
-    """name -> whether it is built, from the contract itself."""
-    found, last = {}, None
-    for line in (ROOT / "api" / "ecs.api").read_text().splitlines():
-        if line.startswith("op "):
-            last = re.match(r"op (\w+)", line).group(1)
-            found[last] = True
-        elif line.strip() == "unbuilt":
-            found[last] = False
-    return found
-
-
 class Story:
     """Calls, and remembers which operations were called; what a client's model does not know is called raw."""
 
@@ -181,7 +170,7 @@ def settings(story):
 
 
 def definitions(story, family):
-    first = story.RegisterTaskDefinition(family=family, containerDefinitions=[container("main", "exec sleep 600", stopTimeout=2)],
+    first = story.RegisterTaskDefinition(family=family, containerDefinitions=[container("main", STAY, stopTimeout=2)],
                                          networkMode="host", tags=[{"key": "k", "value": "v"}])
     assert first["taskDefinition"]["revision"] == 1
     story.RegisterTaskDefinition(family=family, containerDefinitions=[container("main", "exit 0")], networkMode="host")
@@ -270,20 +259,20 @@ def test_every_built_operation(client, machine, story):
     services(story, name, definition)
     agent_calls(story)
     assert story.DeleteCluster(cluster=name)["cluster"]["status"] == "INACTIVE"
-    assert {op for op, built in operations().items() if built} - story.told == set()
+    assert {op for op in contract.operations() if contract.built(op)} - story.told == set()
 
 
 def test_unbuilt_operations_say_so(client, machine):
-    unbuilt = [op for op, built in operations().items() if not built]
+    unbuilt = [op for op in contract.operations() if not contract.built(op)]
     assert unbuilt
     for operation in unbuilt:
         if client.name != "js" or operation not in client.operations:
-            reply = machine.raw(operation, {})
+            reply = machine.raw(operation, contract.least_input(operation))
             assert (reply.status, reply.error) == (400, "UnsupportedFeatureException"), (operation, reply.body)
             assert operation in reply.message
             continue
         with pytest.raises(Refused) as refused:
-            client.call(operation)
+            client.call(operation, **contract.least_input(operation))
         assert refused.value.code == "UnsupportedFeatureException", operation
         assert operation in refused.value.message
     with pytest.raises(Refused) as refused:
@@ -293,7 +282,7 @@ def test_unbuilt_operations_say_so(client, machine):
 
 def test_the_newest_sdk_knows_no_operation_that_we_do_not(client):
     if client.name == "js":
-        assert client.operations - set(operations()) == set()
+        assert client.operations - set(contract.operations()) == set()
 
 
 def test_errors_arrive_as_their_own_types(client, story):

@@ -2,15 +2,16 @@
 import os
 import re
 import subprocess
+import sys
 import time
 
 import pytest
 
-from wherry import container, eventually, free_port, http_answer, shell
+from wherry import PROGRAM, ROOT, STAY, container, eventually, free_port, http_answer, shell
 
 pytestmark = pytest.mark.root
 
-SERVE = "echo %s > /www/index.html; exec httpd -f -p %s -h /www"
+SERVE = "echo %s > /www/index.html; httpd -p %s -h /www; " + STAY
 
 
 def run_to_end(machine, family, command=None, containers=None, definition=None, **more):
@@ -24,8 +25,9 @@ def test_an_exit_code_and_every_timestamp_come_back(machine):
     assert containers["main"]["exitCode"] == 7
     assert task["stopCode"] == "EssentialContainerExited"
     assert task["stoppedReason"] == "Essential container in task exited"
-    times = [task[name] for name in ("createdAt", "pullStartedAt", "pullStoppedAt", "startedAt", "executionStoppedAt", "stoppedAt")]
+    times = [task[name] for name in ("createdAt", "pullStartedAt", "pullStoppedAt", "executionStoppedAt", "stoppingAt", "stoppedAt")]
     assert times == sorted(times)
+    assert task["pullStoppedAt"] <= task["startedAt"] <= task["stoppedAt"]
     assert containers["main"]["imageDigest"].startswith("sha256:")
     assert sorted(machine.logs(task["taskArn"])) == ["err", "out"]
 
@@ -40,7 +42,7 @@ def test_a_task_ends_with_its_essential_container(machine):
 
 def test_a_task_outlives_its_other_containers(machine):
     arn = machine.run_task(machine.register("outlives", containers=[
-        container("main", "exec sleep 600"), container("helper", "exit 4", essential=False)]))
+        container("main", STAY), container("helper", "exit 4", essential=False)]))
 
     def helper():
         task = machine.task(arn)
@@ -72,7 +74,7 @@ def test_overrides_win(machine):
 
 def test_entry_point_and_command_are_joined(machine):
     task, _ = run_to_end(machine, "joined", containers=[
-        container("main", entryPoint=["/bin/echo", "one"], command=["two", "three  four"])])
+        {**container("main", entryPoint=["/bin/echo", "one"]), "command": ["two", "three  four"]}])
     assert machine.logs(task["taskArn"]) == ["one two three  four"]
 
 
@@ -140,7 +142,7 @@ def limits_of(task_id, name):
 
 
 def test_limits_of_the_task_are_in_its_control_group(machine):
-    arn = machine.run_task(machine.register("limited", containers=[container("main", "exec sleep 600")], cpu="256", memory="64"))
+    arn = machine.run_task(machine.register("limited", containers=[container("main", STAY)], cpu="256", memory="64"))
     machine.wait_task(arn, "RUNNING")
     task_id = arn.rsplit("/", 1)[1]
     quota, period = limits_of(task_id, "cpu.cfs_quota_us"), limits_of(task_id, "cpu.cfs_period_us")
@@ -182,9 +184,9 @@ def test_and_kills_after_the_stop_timeout(machine):
 def test_logs_can_be_followed_and_told_apart(machine):
     arn = machine.run_task(machine.register("chatty", containers=[
         container("main", "for i in $(seq 40); do echo line $i; sleep 0.05; done"),
-        container("other", "echo from the other; exec sleep 60", essential=False, stopTimeout=2)]))
+        container("other", "echo from the other; " + STAY, essential=False)]))
     machine.wait_task(arn, "RUNNING")
-    follower = subprocess.Popen([machine.run.__globals__["PROGRAM"], "logs", "-f", "--container", "main", arn.rsplit("/", 1)[1][:12]],
+    follower = subprocess.Popen([PROGRAM, "logs", "-f", "--container", "main", arn.rsplit("/", 1)[1][:12]],
                                 env=machine.environment, stdout=subprocess.PIPE, text=True)
     seen = [follower.stdout.readline().rstrip("\n").split(" ", 1)[1] for _ in range(40)]
     follower.kill()
@@ -209,10 +211,20 @@ def test_an_image_that_is_nowhere_is_reported(machine):
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    yield from serve_images(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def other_registry(tmp_path_factory):
+    """With layers that the machine has not seen: what it has it does not ask for again, whoever offers it."""
+    yield from serve_images(tmp_path_factory)
+
+
+def serve_images(tmp_path_factory):
+    support = str(ROOT / "test" / "support")
     folder = str(tmp_path_factory.mktemp("registry"))
-    shell("/usr/bin/env", "python3", here + "/support/make_image.py", folder)
-    process = subprocess.Popen(["python3", here + "/support/registry.py", folder], stdout=subprocess.PIPE, text=True)
+    shell(sys.executable, support + "/make_image.py", folder)
+    process = subprocess.Popen([sys.executable, support + "/registry.py", folder], stdout=subprocess.PIPE, text=True)
     yield int(process.stdout.readline().split()[0])
     process.kill()
     process.wait()
@@ -240,10 +252,10 @@ def test_an_image_is_pulled_by_digest(machine, registry):
 
 
 @pytest.mark.parametrize("repository, says", [
-    ("wrong/app:app", "digest"), ("basic/app:app", "401|unauthorized|authentication"), ("open/app:nothing", "not found|unknown|404"),
+    ("wrong/app:app", "layer sha256:"), ("basic/app:app", "no basic auth credentials"), ("open/app:nothing", "not found|unknown|404"),
     ("open/app:foreign", "platform|architecture|manifest"), ("open/app:traversal", "outside|\\.\\.|path|member")])
-def test_what_cannot_be_pulled_says_why(machine, registry, repository, says):
-    task, _ = pulled(machine, "refused", "127.0.0.1:%d/%s" % (registry, repository))
+def test_what_cannot_be_pulled_says_why(machine, other_registry, repository, says):
+    task, _ = pulled(machine, "refused", "127.0.0.1:%d/%s" % (other_registry, repository))
     assert task["stopCode"] == "TaskFailedToStart"
     assert task["stoppedReason"].startswith("CannotPull"), task["stoppedReason"]
     assert re.search(says, task["stoppedReason"], re.I), task["stoppedReason"]

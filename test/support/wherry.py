@@ -26,6 +26,7 @@ REGION = "us-east-1"
 ECS = "AmazonEC2ContainerServiceV20141113."
 CLONE_NEWNET = 0x40000000
 SHELL = "wherry/test:1"
+STAY = "trap 'exit 0' TERM; sleep 600 & wait"          # a first process has no default action for SIGTERM
 
 
 def eventually(question, seconds=30, every=0.05, what=""):
@@ -111,10 +112,13 @@ class Reply:
 
 
 class Wherry:
-    """One `wherry up` (or `wherry server`) with a data folder of its own."""
+    """One `wherry up` (or `wherry server`) with a data folder of its own.
 
-    def __init__(self, data, cidr="10.91.0.1/20", environment=None, agent=True, listen="127.0.0.1"):
-        self.data, self.agent, self.cidr = str(data), agent, cidr
+    supervised=False: `wherry server` and `wherry agent`, started by us and again by us after a crash, at once; the
+    supervisor's pauses grow, which many crashes would spend most of their time on."""
+
+    def __init__(self, data, cidr="10.91.0.1/20", environment=None, agent=True, listen="127.0.0.1", supervised=True):
+        self.data, self.agent, self.cidr, self.supervised = str(data), agent, cidr, supervised
         self.port = free_port()
         self.listen = "%s:%d" % (listen, self.port)
         self.endpoint = "http://127.0.0.1:%d" % self.port
@@ -123,26 +127,36 @@ class Wherry:
         for name in [n for n in self.environment if n.startswith(("AWS_", "ECS_")) and n not in (environment or {})]:
             del self.environment[name]
         self.process = None
+        self.agent_process = None
         self.output = self.data + ".output"
 
     # ---- up and down
     def start(self):
-        at = os.path.getsize(self.output) if os.path.exists(self.output) else 0
-        with open(self.output, "ab") as out:
-            self.process = subprocess.Popen([PROGRAM, "up" if self.agent else "server"], env=self.environment, stdout=out,
-                                            stderr=out, stdin=subprocess.DEVNULL)
-        threading.Thread(target=self.process.wait, daemon=True).start()          # whoever waits for its end sees it
-        self.wait_output("wherry: ready on http", at)
+        if self.agent and not self.supervised:
+            self.process = self.spawn("server", "wherry: ready on http")
+            self.agent_process = self.spawn("agent", "wherry: agent ready as")
+        else:
+            self.process = self.spawn("up" if self.agent else "server", "wherry: agent ready as" if self.agent else "wherry: ready on http")
         if self.agent:
-            self.wait_output("wherry: agent ready as", at)
             eventually(lambda: self.instances(), what="an instance of the cluster")
         return self
 
-    def wait_output(self, text, at=0, seconds=30):
+    def spawn(self, command, ready):
+        at = os.path.getsize(self.output) if os.path.exists(self.output) else 0
+        environment = dict(self.environment)
+        if command == "agent":
+            key_id, secret = self.keys("agent-credentials")
+            environment.update(ECS_BACKEND_HOST=self.endpoint, AWS_DEFAULT_REGION=REGION, AWS_ACCESS_KEY_ID=key_id,
+                               AWS_SECRET_ACCESS_KEY=secret)
+        with open(self.output, "ab") as out:
+            process = subprocess.Popen([PROGRAM, command], env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        threading.Thread(target=process.wait, daemon=True).start()               # whoever waits for its end sees it
+
         def said():
-            assert self.process.poll() is None, "ended: " + self.log()
-            return text in self.log(at)
-        eventually(said, seconds, 0.02, "output '%s': %s" % (text, self.log()))
+            assert process.poll() is None, "ended: " + self.log()
+            return ready in self.log(at)
+        eventually(said, 30, 0.02, ready)
+        return process
 
     def log(self, at=0):
         with open(self.output, "rb") as out:
@@ -165,7 +179,10 @@ class Wherry:
 
     def down(self):
         """Ends it, and asserts that it left nothing."""
-        if self.agent:
+        if self.agent and not self.supervised:
+            self.agent_process.send_signal(signal.SIGUSR1)
+            assert self.agent_process.wait(60) == 0, self.log()
+        if self.agent and self.supervised:
             self.run("down")
             self.process.wait(30)
         else:
@@ -181,9 +198,10 @@ class Wherry:
                 self.run("down", check=False)
             except subprocess.TimeoutExpired:
                 pass
-        if self.process:
-            self.process.kill()
-            self.process.wait()
+        for process in (self.process, self.agent_process):
+            if process:
+                process.kill()
+                process.wait()
         for pid in self.own_processes():
             os.kill(pid, signal.SIGKILL)
         self.process = None
@@ -200,9 +218,14 @@ class Wherry:
         return eventually(find, what=name + " of " + self.data)[0]
 
     def crash(self, name):
+        """kill -9, and started again, by the supervisor or by us. Returns the pid that was."""
         pid = self.child(name)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not os.path.exists("/proc/%d" % pid) or self.is_zombie(pid), what="the end of " + name)
+        if not self.supervised and name == "agent":
+            self.agent_process = self.spawn("agent", "wherry: agent ready as")
+        elif not self.supervised or not self.agent:
+            self.process = self.spawn("server", "wherry: ready on http")
         return pid
 
     @staticmethod
@@ -320,10 +343,20 @@ class Wherry:
     def main_process(self, arn, name="main"):
         """The pid of a container's first process on this machine, as its keeper knows it."""
         state = os.path.join(self.data, "run", "tasks", arn.rsplit("/", 1)[1], name, "state")
-        for word in open(state).read().replace("=", " ").split():
-            if word.isdigit() and os.path.exists("/proc/" + word) and int(word) > 1:
-                return int(word)
-        raise AssertionError(open(state).read())
+        return int(re.search(r"^pid (\d+)", open(state).read(), re.M).group(1))
+
+
+def lifetime(own):
+    """The body of a fixture: hands it out, ends it, and fails when it leaves anything."""
+    try:
+        yield own
+        own.down()
+    except BaseException:
+        own.give_up()
+        raise
+    finally:
+        if own.process:
+            own.give_up()
 
 
 def container(name, command=None, **more):

@@ -95,7 +95,7 @@ static struct change *change_of(struct call *call, struct change *changes, size_
 		if (changes[i].instance == instance)
 			return &changes[i];
 	(*count)++;
-	change->instance = instance;
+	*change = (struct change){.instance = instance};
 	change->attributes.items = arena_array(call->arena, struct ecs_attribute, old->count + ATTRIBUTES_PER_CALL_LIMIT);
 	for (size_t i = 0; i < old->count; i++)
 		change->attributes.items[change->attributes.count++] = old->items[i];

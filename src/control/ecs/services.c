@@ -237,7 +237,7 @@ static void least_worth(const struct look *look, const struct group *all, struct
 		least = MIN(least, worth(look, all->tasks[i]));
 	for (size_t i = 0; i < all->count; i++)
 		count += worth(look, all->tasks[i]) == least;
-	stride = (count + SAMPLE - 1) / SAMPLE;
+	stride = MAX((count + SAMPLE - 1) / SAMPLE, (size_t)1);
 	ret_least->count = 0;
 	for (size_t i = 0; i < all->count; i++)
 		if (worth(look, all->tasks[i]) == least && seen++ % stride == 0)

@@ -399,6 +399,32 @@ TEST(a_container_that_ended_starts_again_with_what_it_had_written)
 	world_free(world);
 }
 
+TEST(a_bridge_that_somebody_took_away_is_made_again)
+{
+	struct world *world = world_new();
+	struct agent_task *task;
+
+	if (!world)
+		skip();
+	task = world_task(world, "{\"arn\":\"arn:x/" WORLD_ID "\",\"containers\":["
+		"{\"name\":\"a\",\"image\":\"test/busybox:1\",\"command\":[\"/bin/sh\",\"-c\",\"exit 0\"]},"
+		"{\"name\":\"b\",\"image\":\"test/busybox:1\",\"command\":[\"/bin/sh\",\"-c\",\"exit 0\"]}]}");
+	world_submit(world, JOB_PULL, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_PULL);
+	world_submit(world, JOB_CREATE, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_CREATE);
+	world_submit(world, JOB_START, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_START);
+	world_expect_ok(world, FACT_EXIT);
+	world_shell(world, "ip link delete wtest0; nft delete table ip wtest");
+	world_submit(world, JOB_START, S(WORLD_ID), task, 1, 0);
+	world_expect_ok(world, FACT_START);
+	world_expect_ok(world, FACT_EXIT);
+	world_submit(world, JOB_DESTROY, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_DESTROY);
+	world_free(world);
+}
+
 TEST(a_sweep_removes_what_no_brain_knows)
 {
 	struct world *world = world_new();

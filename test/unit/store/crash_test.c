@@ -217,6 +217,8 @@ static struct fold_policy lazy_policy(void)
 {
 	struct fold_policy policy = fold_policy_default;
 
+	policy.start_rows = policy.crowded_rows = UINT64_MAX;
+	policy.idle_usec = 3600 * USEC_PER_SEC;
 	policy.wal_pages = 64;
 	policy.retry_usec = 10 * USEC_PER_MSEC;
 	return policy;
