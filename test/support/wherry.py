@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -50,9 +51,15 @@ def own_network():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to clients: one of them could take it while a server is being restarted."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def http_get(port, path="/", host="127.0.0.1", timeout=5):
@@ -149,7 +156,8 @@ class Wherry:
             environment.update(ECS_BACKEND_HOST=self.endpoint, AWS_DEFAULT_REGION=REGION, AWS_ACCESS_KEY_ID=key_id,
                                AWS_SECRET_ACCESS_KEY=secret)
         with open(self.output, "ab") as out:
-            process = subprocess.Popen([PROGRAM, command], env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen([PROGRAM, command, "--data", self.data, "--listen", self.listen], env=environment,
+                                       stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         threading.Thread(target=process.wait, daemon=True).start()               # whoever waits for its end sees it
 
         def said():
