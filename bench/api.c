@@ -42,6 +42,15 @@ struct bench {
 
 /* ---- the server */
 
+static pid_t server_pid;
+
+/* Also after give_up. */
+static void end_server(void)
+{
+	if (server_pid > 0)
+		kill(server_pid, SIGTERM);
+}
+
 static void start_server(struct bench *bench, char *program)
 {
 	int ready[2];
@@ -60,6 +69,8 @@ static void start_server(struct bench *bench, char *program)
 	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
 	if (posix_spawn(&bench->server, program, &actions, NULL, arguments, environment) != 0)
 		give_up(program, NULL);
+	server_pid = bench->server;
+	atexit(end_server);
 	posix_spawn_file_actions_destroy(&actions);
 	close(ready[1]);
 	if (read(ready[0], url, sizeof(url) - 1) <= 0)
@@ -73,8 +84,9 @@ static void start_server(struct bench *bench, char *program)
 
 static void stop_server(struct bench *bench)
 {
-	kill(bench->server, SIGTERM);
+	end_server();
 	waitpid(bench->server, NULL, 0);
+	server_pid = 0;
 	sigv4_free(bench->target.sigv4);
 }
 

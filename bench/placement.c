@@ -1,6 +1,6 @@
 /* placement.c - durable placements a second onto simulated instances: plane, SQLite store, no HTTP.
  *
- *   bench_placement [INSTANCES [TASKS]]     default 5000 connected instances, 100000 tasks for each figure
+ *   bench_placement [INSTANCES [TASKS [NAME]]]     default 5000 connected instances, 100000 tasks for each figure, all
  *
  * placement.*: the server's own brain and committer threads; the client keeps some RunTask calls under way, as
  * connections would. placement.parts: the same steps on one thread with one commit for every 256, to see where the
@@ -143,7 +143,7 @@ static void run_calls(const struct setting *setting, size_t tasks)
 			samples_add(&client.waits, nanoseconds() - client.calls[place].since);
 			client.home++;
 			if (work->answer.status != 200)
-				give_up(arena_cstr(&(struct arena){0}, buffer_str(&work->answer.body)), NULL);
+				give_up("RunTask was refused", NULL);
 			if (submitted < calls) {
 				submitted++;
 				submit(place);
@@ -246,10 +246,12 @@ int main(int count, char **arguments)
 
 	if ((count > 1 && !str_to_long(str_of(arguments[1]), &instances)) ||
 	    (count > 2 && !str_to_long(str_of(arguments[2]), &tasks)) || instances < 1 || tasks < 1000)
-		give_up("usage: bench_placement [INSTANCES [TASKS]]", NULL);
-	for (size_t i = 0; i < COUNT(settings); i++)
+		give_up("usage: bench_placement [INSTANCES [TASKS [NAME]]]", NULL);
+	for (size_t i = 0; i < COUNT(settings); i++) {
+		if (count > 3 && !str_equal(str_of(arguments[3]), str_of(settings[i].name)))
+			continue;
 		measure(&settings[i], (size_t)instances, (size_t)tasks);
-	for (size_t i = 0; i < COUNT(settings); i++)
 		measure_parts(&settings[i], (size_t)instances, (size_t)tasks);
+	}
 	return 0;
 }

@@ -12,7 +12,7 @@ from wherry import STAY, container, eventually, lifetime, started_at
 
 pytestmark = pytest.mark.root
 
-CRASHES, CLIENTS = 12, 4
+CRASHES, CLIENTS = 40, 4
 INTERRUPTED = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 # One writer whose lines are counted: the second, slow half is written while nobody is there.
 WRITER = "i=0; while [ $i -lt %d ]; do i=$((i+1)); echo line $i; sleep 0.02; done; exit 9"

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from wherry import PROGRAM, ROOT, Wherry
+from wherry import PROGRAM, ROOT, STAY, Wherry, eventually
 
 pytestmark = pytest.mark.root
 
@@ -31,7 +31,7 @@ def test_the_sample_runs_twice(world, tmp_path):
 def test_what_was_known_is_there_after_down_and_up(new_wherry, tmp_path):
     own = new_wherry(tmp_path / "data")
     try:
-        own.ecs.create_service(serviceName="kept", taskDefinition=own.register("kept", "while :; do sleep 0.1; done"), desiredCount=1)
+        own.ecs.create_service(serviceName="kept", taskDefinition=own.register("kept", STAY), desiredCount=1)
         own.ecs.get_waiter("services_stable").wait(services=["kept"], WaiterConfig={"Delay": 0.2, "MaxAttempts": 200})
         before = own.ecs.list_tasks(serviceName="kept")["taskArns"]
         own.down()
@@ -40,7 +40,6 @@ def test_what_was_known_is_there_after_down_and_up(new_wherry, tmp_path):
         def replaced():
             service = own.service("kept")
             return service["runningCount"] == 1 and own.ecs.list_tasks(serviceName="kept")["taskArns"] != before
-        from wherry import eventually
         eventually(replaced, 60, what="the service to be back")
         assert own.task(before[0])["lastStatus"] == "STOPPED"
         own.down()
