@@ -2,7 +2,7 @@
 BUILD ?= build
 WHERRY = $(BUILD)/wherry
 
-.PHONY: up down build check check-unit check-sanitized check-fuzz check-sim check-lint sim-long bench coverage format clean
+.PHONY: up down build check check-unit check-sanitized check-fuzz check-sim check-lint sim-long bench analyze coverage clean
 
 up: build
 	@tools/deps run
@@ -33,6 +33,12 @@ sim-long: build
 bench: build
 	@tools/deps test
 	@bench/run $(BUILD)
+
+# clang's static analyser over everything: minutes, so not a part of `make check`.
+analyze: build
+	@tools/deps test
+	git ls-files 'src/*.c' | xargs -P 2 -n 4 clang-tidy --quiet --extra-arg=-Wno-unknown-warning-option -p $(BUILD) \
+		--checks='clang-analyzer-*,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-valist.Uninitialized,-clang-analyzer-optin.performance.Padding'
 
 coverage:
 	python3 tools/apigen.py --coverage docs/api-coverage.md api/*.api

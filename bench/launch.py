@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """RunTask until RUNNING on a real `wherry up`, and `podman run` beside it in the same run: launch.py BUILD [LAUNCHES].
 
-Both run the same image and command with the same limits and networks, taking turns; the image is there already. Wherry's time is what
-a client sees: from before RunTask to the answer of DescribeTasks that says RUNNING (asked every 2 ms). Podman's is that of
+Both run the same image and command with the same limits and networks, taking turns; the image is there already. Wherry's
+time is what a client sees: from before RunTask to the answer of DescribeTasks that says RUNNING (asked every 2 ms). Podman's is that of
 `podman run -d`, which ends when the container has started. Needs root; makes a network namespace of its own."""
 import concurrent.futures
 import ctypes
@@ -23,6 +23,7 @@ NETWORKS = ("bridge", "host")
 LAUNCHES = int(sys.argv[2]) if len(sys.argv) > 2 else 200
 PODMAN_EVERY = 4                                         # launches of Wherry for each of podman, which takes much longer
 SUSTAINED, IN_FLIGHT = 100, 4
+SETTLE_SECONDS = 0.03                                    # a shell that has no trap yet would sit out its stop timeout
 COMMAND = ["/bin/sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"]
 CLONE_NEWNS, MS_PRIVATE, MS_REC = 0x20000, 1 << 18, 1 << 14
 
@@ -108,7 +109,8 @@ class Launcher:
         self.client = Client(machine.port, machine.keys())
         for network in NETWORKS:
             self.client.call("RegisterTaskDefinition", family="bench-" + network, networkMode=network, containerDefinitions=[
-                {"name": "main", "image": wherry.SHELL, "memory": 32, "cpu": 16, "essential": True, "command": COMMAND}])
+                {"name": "main", "image": wherry.SHELL, "memory": 32, "cpu": 16, "essential": True, "stopTimeout": 2,
+                 "command": COMMAND}])
 
     def run_task(self, network):
         reply = self.client.call("RunTask", taskDefinition="bench-" + network)
@@ -166,6 +168,7 @@ def single(launcher, podman):
         for network in NETWORKS:
             took, arn = launcher.launch(network)
             ours[network].append(took)
+            time.sleep(SETTLE_SECONDS)
             launcher.stop(arn)
             if not podman.problem and number % PODMAN_EVERY == 0:
                 theirs[network].append(podman.ask("run", network))

@@ -12,7 +12,7 @@ static const struct {
 };
 static_assert(COUNT(rows) == ERROR_CODE_COUNT, "a row for every error");
 
-bool fail(struct error *err, enum error_code code, const char *format, ...)
+bool (fail)(struct error *err, enum error_code code, const char *format, ...)
 {
 	va_list args;
 
@@ -27,7 +27,7 @@ bool fail(struct error *err, enum error_code code, const char *format, ...)
 	return false;
 }
 
-bool fail_os(struct error *err, int os, const char *format, ...)
+bool (fail_os)(struct error *err, int os, const char *format, ...)
 {
 	va_list args;
 	size_t used;
@@ -44,7 +44,7 @@ bool fail_os(struct error *err, int os, const char *format, ...)
 	return false;
 }
 
-bool fail_context(struct error *err, const char *format, ...)
+bool (fail_context)(struct error *err, const char *format, ...)
 {
 	char said[sizeof(err->text)];
 	va_list args;

@@ -20,6 +20,16 @@ def run_to_end(machine, family, command=None, containers=None, definition=None, 
     return task, {c["name"]: c for c in task["containers"]}
 
 
+def test_the_search_for_leftovers_would_find_them(machine):
+    """What every teardown asserts the absence of."""
+    arn = machine.run_task(machine.register("left", mode="bridge", containers=[
+        container("main", STAY, portMappings=[{"containerPort": 80}])]))
+    machine.wait_task(arn, "RUNNING")
+    assert {line.split()[0] for line in machine.leftovers()} == {"process", "mount", "namespace", "cgroup", "table", "link"}
+    machine.ecs.stop_task(task=arn)
+    machine.wait_task(arn, "STOPPED")
+
+
 def test_an_exit_code_and_every_timestamp_come_back(machine):
     task, containers = run_to_end(machine, "code", "echo out; echo err >&2; exit 7")
     assert containers["main"]["exitCode"] == 7

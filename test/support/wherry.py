@@ -133,8 +133,10 @@ class Wherry:
                                 **(environment or {}))
         for name in [n for n in self.environment if n.startswith(("AWS_", "ECS_")) and n not in (environment or {})]:
             del self.environment[name]
+        # The test image has a name that a public registry could know: nobody is to be asked for it.
+        self.environment.setdefault("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached")
         self.process = None
-        self.agent_process = None
+        self.agent_process = self.bridge = None
         self.output = self.data + ".output"
 
     # ---- up and down
@@ -146,7 +148,16 @@ class Wherry:
             self.process = self.spawn("up" if self.agent else "server", "wherry: agent ready as" if self.agent else "wherry: ready on http")
         if self.agent:
             eventually(lambda: self.instances(), what="an instance of the cluster")
+            self.bridge = eventually(self.find_bridge, what="the bridge that has " + self.cidr)
         return self
+
+    def find_bridge(self):
+        """The link with our bridge's address; its name tells that of our rules and ports, too."""
+        address = self.cidr.split("/")[0]
+        for link in json.loads(shell("ip", "-j", "address")):
+            if address in [info.get("local") for info in link["addr_info"]]:
+                return link["ifname"]
+        return None
 
     def spawn(self, command, ready):
         at = os.path.getsize(self.output) if os.path.exists(self.output) else 0
@@ -228,20 +239,17 @@ class Wherry:
     def crash(self, name):
         """kill -9, and started again, by the supervisor or by us. Returns the pid that was."""
         pid = self.child(name)
+        own = {process.pid: process for process in (self.process, self.agent_process) if process}.get(pid)
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not os.path.exists("/proc/%d" % pid) or self.is_zombie(pid), what="the end of " + name)
+        if own:
+            own.wait(20)                                 # all its threads are gone then, and what they listened on is free
+        else:
+            eventually(lambda: not os.path.exists("/proc/%d" % pid), what="the end of " + name)
         if not self.supervised and name == "agent":
             self.agent_process = self.spawn("agent", "wherry: agent ready as")
         elif not self.supervised or not self.agent:
             self.process = self.spawn("server", "wherry: ready on http")
         return pid
-
-    @staticmethod
-    def is_zombie(pid):
-        try:
-            return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "Z"
-        except OSError:
-            return True
 
     def wait_health(self, seconds=20):
         def ask():
@@ -265,10 +273,11 @@ class Wherry:
             left += ["mount " + line for line in open("/proc/self/mountinfo") if self.data + "/" in line]
             left += ["namespace %s" % path for path in pathlib.Path(self.data).glob("run/tasks/*/*/netns")]
             left += ["cgroup " + path for path in self.cgroups()]
-            if self.agent:
-                left += ["table " + line for line in shell("nft", "list", "tables").splitlines() if "wherry" in line]
+            if self.agent and self.bridge:
+                left += ["table " + line for line in shell("nft", "list", "tables").splitlines() if line.endswith(" " + self.bridge[:-1])]
                 left += ["link " + link["ifname"] for link in json.loads(shell("ip", "-j", "link"))
-                         if link["ifname"].startswith("wherry")]
+                         if link["ifname"].startswith(self.bridge)]
+                left += ["link " + name for name in [self.find_bridge()] if name]
             return left
         deadline = time.monotonic() + 5
         while look() and time.monotonic() < deadline:

@@ -363,18 +363,29 @@ static void print_numbers(struct buffer *out, const struct numbers *numbers)
 		buffer_printf(out, ",%d", numbers->items[i].value);
 }
 
+/* With its length: whatever it holds, no two requests look the same. */
+static void print_text(struct buffer *out, struct str text)
+{
+	buffer_printf(out, "%zu:", text.len);
+	buffer_add(out, text);
+}
+
 static void class_key(const struct placement_request *request, struct buffer *out)
 {
-	buffer_printf(out, "%.*s|%d|%.*s|%lld|%lld", STR(request->definition->key), request->launch_type,
-		      STR(request->group), (long long)request->needs.cpu, (long long)request->needs.memory);
+	buffer_printf(out, "%.*s|%d|%d|%lld|%lld|", STR(request->definition->key), request->launch_type,
+		      request->unconstrained, (long long)request->needs.cpu, (long long)request->needs.memory);
+	print_text(out, request->group);
 	print_numbers(out, &request->needs.tcp_ports);
 	buffer_printf(out, "/");
 	print_numbers(out, &request->needs.udp_ports);
-	for (size_t i = 0; i < request->constraints.count; i++)
-		buffer_printf(out, "|c%d:%.*s", request->constraints.items[i].type,
-			      STR(request->constraints.items[i].expression));
-	for (size_t i = 0; i < request->strategies.count; i++)
-		buffer_printf(out, "|s%d:%.*s", request->strategies.items[i].type, STR(request->strategies.items[i].field));
+	for (size_t i = 0; i < request->constraints.count; i++) {
+		buffer_printf(out, "|c%d:", request->constraints.items[i].type);
+		print_text(out, request->constraints.items[i].expression);
+	}
+	for (size_t i = 0; i < request->strategies.count; i++) {
+		buffer_printf(out, "|s%d:", request->strategies.items[i].type);
+		print_text(out, request->strategies.items[i].field);
+	}
 }
 
 static struct placement_class *class_find(struct cluster_entry *cluster, struct str key)
@@ -408,6 +419,8 @@ static bool add_constraints(struct placement_class *class, const struct placemen
 {
 	const struct ecs_task_definition *definition = request->definition->record->definition;
 
+	if (request->unconstrained)
+		return true;
 	for (size_t i = 0; i < request->constraints.count; i++) {
 		const struct ecs_placement_constraint *constraint = &request->constraints.items[i];
 

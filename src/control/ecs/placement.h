@@ -25,6 +25,7 @@ struct placement_request {
 	struct task_needs needs;
 	struct ecs_placement_constraints constraints;    /* the request's or service's; the definition's come on top */
 	struct ecs_placement_strategies strategies;
+	bool unconstrained;                              /* not even by the definition: the caller names the instance */
 };
 
 enum refusal {

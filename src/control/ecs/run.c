@@ -161,7 +161,8 @@ static bool check_names(struct call *call, struct str group, struct str started_
 	for (size_t i = 0; i < started_by.len; i++) {
 		char c = started_by.ptr[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-/_.:", c)))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      (c && strchr("-/_.:", c))))
 			return fail(&call->error, ERROR_INVALID_PARAMETER, "startedBy contains invalid characters.");
 	}
 	return true;
@@ -182,6 +183,16 @@ struct ecs_tags launch_tags(struct call *call, const struct cluster_entry *clust
 }
 
 /* ---- client tokens */
+static bool check_token(struct call *call, struct str token)
+{
+	if (token.len > TOKEN_LIMIT)
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "idempotency token longer than %d.", TOKEN_LIMIT);
+	for (size_t i = 0; i < token.len; i++)
+		if (token.ptr[i] < '!' || token.ptr[i] > '~')
+			return fail(&call->error, ERROR_INVALID_PARAMETER, "clientToken contains invalid characters.");
+	return true;
+}
+
 static bool replay(struct call *call, const struct token_entry *token, struct cluster_entry *cluster, struct str request,
 		   struct ecs_run_task_response *out)
 {
@@ -306,9 +317,7 @@ static bool check_run(struct call *call, const struct ecs_run_task_request *in, 
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "propagateTags SERVICE is not supported for RunTask.");
 	if (in->enable_execute_command.value)
 		return fail(&call->error, ERROR_UNSUPPORTED_FEATURE, "Wherry does not do ECS Exec yet.");
-	if (in->client_token.len > TOKEN_LIMIT)
-		return fail(&call->error, ERROR_INVALID_PARAMETER, "idempotency token longer than %d.", TOKEN_LIMIT);
-	return check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags) &&
+	return check_token(call, in->client_token) && check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags) &&
 	       check_names(call, in->group, in->started_by, STARTED_BY_LIMIT) &&
 	       launch_check_type(call, definition, in->launch_type) &&
 	       launch_check_network(call, definition, in->network_configuration) &&
@@ -374,7 +383,7 @@ static void start_on(struct call *call, struct task_plan *plan, struct instance_
 		     struct ecs_start_task_response *out)
 {
 	struct placement_request request = {.cluster = plan->cluster, .definition = plan->definition, .group = plan->group,
-					    .needs = plan->needs};
+					    .needs = plan->needs, .unconstrained = true};
 	struct str arn = instance_arn(call->plane, instance), detail;
 	struct placement_class *class;
 	enum refusal refusal;
@@ -388,7 +397,7 @@ static void start_on(struct call *call, struct task_plan *plan, struct instance_
 		return;
 	}
 	refusal = placement_refusal(class, instance, &detail);
-	if (refusal == REFUSAL_NONE || refusal == REFUSAL_MEMBER_OF)
+	if (refusal == REFUSAL_NONE)
 		describe_task(call->plane, task_create(call->plane, plan), true, &out->tasks.items[out->tasks.count++]);
 	else
 		add_failure(call, &out->failures, arn, refusal_failure(refusal))->detail = detail;
