@@ -181,8 +181,9 @@ def single(launcher, podman):
 
 def sustained(launcher, podman, before):
     def measure(count):
-        share = sum(memory(pid)["Pss"] for pid in keepers() - before) / count
-        figure("launch.keeper", share, "MiB", "PSS of supervision for each of %d running tasks" % count)
+        shares = [memory(pid)["Pss"] for pid in keepers() - before]
+        figure("launch.keeper", sum(shares) / len(shares), "MiB",
+               "PSS of a task's keeper, %d tasks running, %d keepers there" % (count, len(shares)))
     for network in NETWORKS:
         figure("launch.%s.rate" % network, launcher.sustained(network, measure if network == "bridge" else lambda count: None),
                "launches/s", "%d launches, %d under way" % (SUSTAINED, IN_FLIGHT))

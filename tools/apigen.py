@@ -362,6 +362,7 @@ def write_source(api, out):
         w("static const struct operation operations[] = {")
         for index, op in enumerate(ops):
             http = ", .http = %s" % quote(op["http"]) if "http" in op else ""
+            http += ", .unbuilt = true" if "unbuilt" in op else ""
             w("\t{.name = STR_INIT(%s), .index = %d, .input = &%s, .output = &%s, .api = &api_%s%s}," % (
                 quote(op["name"]), index, op["input"].descriptor(), op["output"].descriptor(), snake(api.name), http))
         w("};")

@@ -70,6 +70,7 @@ struct operation {
 	const struct shape *input, *output;
 	const struct api *api;
 	const char *http;                                /* "GET /v2/{Name+} 200", or NULL: POST / */
+	bool unbuilt;                                    /* known by name only: its input is not looked at */
 };
 
 struct api {

@@ -578,6 +578,40 @@ static bool start_container(struct start *start, const struct chore *chore, stru
 	return true;
 }
 
+/* Containers' folders, which are all but hidden ones and the keeper's files. */
+static void list_containers(const struct places *at, struct arena *arena, struct str **ret_names, size_t *ret_count)
+{
+	struct str *names;
+	size_t count, kept = 0;
+
+	*ret_count = 0;
+	if (!folder_list(AT_FDCWD, arena_cstr(arena, at->run), TASKS_LIMIT, arena, &names, &count, NULL))
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (name_is_good(names[i]))
+			names[kept++] = names[i];
+	*ret_names = names;
+	*ret_count = kept;
+}
+
+/* A keeper that keeps nothing is let go: finished tasks stay for hours and are many, which must cost neither a process
+ * nor a descriptor each. What it knew lies in the state files; the next start makes another. */
+static void let_go(struct hands *hands, struct lane *lane, struct arena *arena)
+{
+	struct places at = places_of(hands, lane->task_id, S("x"), arena);
+	struct keeper_event state;
+	struct str *names;
+	size_t count;
+
+	list_containers(&at, arena, &names, &count);
+	for (size_t i = 0; i < count; i++) {
+		at = places_of(hands, lane->task_id, names[i], arena);
+		if (keeper_read_state(at.folder, &state, NULL) && state.kind == KEEPER_IS_RUNNING)
+			return;
+	}
+	lane_quit(hands, lane);
+}
+
 static void do_start(struct hands *hands, struct lane *lane, struct chore *chore)
 {
 	struct start start = {.hands = hands, .lane = lane, .arena = &chore->arena};
@@ -589,6 +623,8 @@ static void do_start(struct hands *hands, struct lane *lane, struct chore *chore
 	start.runtime_id = fact.runtime_id = runtime_id_of(start.at.owner, &chore->arena);
 	ok = start_container(&start, chore, &fact, &err);
 	tell_result(hands, &fact, ok, &err);
+	if (!ok)
+		let_go(hands, lane, &chore->arena);
 }
 
 /* ---- JOB_SIGNAL ---- */
@@ -605,22 +641,6 @@ static void do_signal(struct hands *hands, struct lane *lane, struct chore *chor
 }
 
 /* ---- JOB_DESTROY ---- */
-
-/* Containers' folders, which are all but hidden ones and the keeper's files. */
-static void list_containers(const struct places *at, struct arena *arena, struct str **ret_names, size_t *ret_count)
-{
-	struct str *names;
-	size_t count, kept = 0;
-
-	*ret_count = 0;
-	if (!folder_list(AT_FDCWD, arena_cstr(arena, at->run), TASKS_LIMIT, arena, &names, &count, NULL))
-		return;
-	for (size_t i = 0; i < count; i++)
-		if (name_is_good(names[i]))
-			names[kept++] = names[i];
-	*ret_names = names;
-	*ret_count = kept;
-}
 
 static void forget_container(struct hands *hands, struct str task_id, struct str name)
 {
@@ -742,6 +762,7 @@ static void do_exited(struct hands *hands, struct lane *lane, struct chore *chor
 
 	detach(hands, &at);
 	tell_exit(hands, lane->task_id, &chore->event);
+	let_go(hands, lane, &chore->arena);
 }
 
 static void tell_found(struct hands *hands, struct str task_id, const struct keeper_event *event,

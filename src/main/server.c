@@ -37,8 +37,10 @@ static int run(const struct options *options)
 		.root_key_id = environment("WHERRY_ROOT_ACCESS_KEY_ID"),
 		.root_secret = environment("WHERRY_ROOT_SECRET_ACCESS_KEY"),
 		.ready_fd = ready_fd(),
+		.log_requests = str_has(environment("WHERRY_LOG_REQUESTS")),
 		.plane = {
 			.task_retention = environment_number("WHERRY_TASK_RETENTION_SECONDS") * USEC_PER_SEC,
+			.task_history_limit = (uint32_t)environment_number("WHERRY_TASK_HISTORY_LIMIT"),
 			.lost_after = environment_number("WHERRY_LOST_AFTER_SECONDS") * USEC_PER_SEC,
 			.healthy_after = environment_number("WHERRY_HEALTHY_AFTER_SECONDS") * USEC_PER_SEC,
 		},

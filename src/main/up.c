@@ -124,7 +124,7 @@ static bool wait_ready(int fd)
 	return read(fd, url, sizeof(url)) > 0;
 }
 
-static bool start_server(struct supervisor *self, bool wait)
+static bool start_server_and_wait(struct supervisor *self)
 {
 	int ready[2];
 	char *variable;
@@ -136,8 +136,7 @@ static bool start_server(struct supervisor *self, bool wait)
 	variable = arena_cstr(self->arena, arena_printf(self->arena, "WHERRY_READY_FD=%d", ready[1]));
 	ok = start(self, &self->server, with_variables(self->arena, &variable, 1), NULL);
 	close(ready[1]);
-	if (ok && wait)
-		ok = wait_ready(ready[0]);
+	ok = ok && wait_ready(ready[0]);
 	close(ready[0]);
 	return ok;
 }
@@ -274,7 +273,7 @@ static int supervise(struct supervisor *self)
 			}
 		}
 		if (self->server.again_at && now() >= self->server.again_at)
-			start_server(self, false);
+			start(self, &self->server, environ, NULL);
 		if (self->agent.again_at && now() >= self->agent.again_at)
 			start_agent(self);
 	}
@@ -332,7 +331,7 @@ static int run_up(const struct options *options, int announce_fd)
 		return 1;
 	}
 	self.signals = take_signals();
-	if (!start_server(&self, true) || !start_agent(&self)) {
+	if (!start_server_and_wait(&self) || !start_agent(&self)) {
 		end(&self, SIGTERM);
 		return 1;
 	}
@@ -342,6 +341,17 @@ static int run_up(const struct options *options, int announce_fd)
 	close(self.signals);
 	unlink(path_in(&arena, options->run, "wherry.pid"));
 	return code;
+}
+
+/* Closes what the caller's program left open, pipes that somebody reads to their end among it; gives `fd`'s new number. */
+static int keep_only(int fd)
+{
+	enum { FIRST = STDERR_FILENO + 1 };
+
+	if (fd != FIRST && dup3(fd, FIRST, O_CLOEXEC) < 0)
+		return fd;
+	close_range(FIRST + 1, ~0U, 0);
+	return FIRST;
 }
 
 /* In the background: a session of its own, output to DATA/wherry.log; the caller sees whether it got ready. */
@@ -360,12 +370,11 @@ static int detach(const struct options *options)
 	fflush(NULL);
 	pid = fork();                            /* before any thread: small and safe */
 	if (pid == 0) {
-		close(ready[0]);
 		setsid();
 		dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
 		dup2(output, 1);
 		dup2(output, 2);
-		_exit(run_up(options, ready[1]));
+		_exit(run_up(options, keep_only(ready[1])));
 	}
 	close(output);
 	close(ready[1]);
@@ -401,11 +410,12 @@ static int supervisor_of(const struct options *options, struct arena *arena)
 	return (int)pid;
 }
 
-static bool wait_gone(pid_t pid, int seconds)
+/* The lock says whether it runs: its process may wait long for a parent that does not reap it. */
+static bool wait_gone(const struct options *options, struct arena *arena, int seconds)
 {
 	usec until = now() + seconds * USEC_PER_SEC;
 
-	while (kill(pid, 0) == 0) {
+	while (supervisor_of(options, arena) > 0) {
 		struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
 
 		if (now() >= until)
@@ -437,7 +447,7 @@ int command_down(const struct options *options)
 
 	if (pid > 0) {
 		kill(pid, SIGUSR1);
-		if (!wait_gone(pid, DOWN_SECONDS + 2 * STOP_SECONDS)) {
+		if (!wait_gone(options, &arena, DOWN_SECONDS + 2 * STOP_SECONDS)) {
 			fprintf(stderr, "wherry: process %d does not end\n", pid);
 			return 1;
 		}

@@ -134,7 +134,7 @@ bool fault_check(const struct operation *operation, const void *input, struct ar
 {
 	struct violation violation = {0};
 
-	if (shape_check(operation->input, input, arena, &violation))
+	if (operation->unbuilt || shape_check(operation->input, input, arena, &violation))
 		return true;
 	if (violation.kind == VIOLATION_REQUIRED)
 		return fail_required(operation, &violation, err);

@@ -144,7 +144,7 @@ def test_a_crash_loop_is_slowed_down(quiet):
     starts = sorted(task["createdAt"].timestamp() for task in stopped)
     assert len(starts) < 20
     gaps = [b - a for a, b in zip(starts, starts[1:])]
-    assert gaps[-1] >= gaps[0], gaps
+    assert gaps[-1] > gaps[0] - 0.05 and min(gaps) > 0.05, gaps
 
 
 def test_an_image_that_cannot_be_pulled_is_an_event(quiet):

@@ -1,6 +1,7 @@
 """The built program for the end-to-end tests: starts it, calls it, crashes it, and looks for what it left behind."""
 import ctypes
 import functools
+import glob
 import http.client
 import json
 import os
@@ -263,8 +264,8 @@ class Wherry:
         """Groups of tasks that this instance ever ran."""
         logs = os.path.join(self.data, "logs")
         tasks = set(os.listdir(logs)) if os.path.isdir(logs) else set()
-        return [str(path) for root in pathlib.Path("/sys/fs/cgroup").glob("**/wherry") for path in root.iterdir()
-                if path.name in tasks]
+        roots = ["/sys/fs/cgroup/wherry"] + glob.glob("/sys/fs/cgroup/*/wherry")         # v2, and each of v1
+        return [root + "/" + name for root in roots for name in tasks if os.path.isdir(root + "/" + name)]
 
     def leftovers(self):
         """Processes, mounts, namespaces, control groups, rules and links. Links go in the background: they get a moment."""

@@ -383,6 +383,33 @@ TEST(a_container_whose_keeper_is_killed_has_vanished)
 	world_free(world);
 }
 
+static bool has_keeper(struct world *world)
+{
+	struct error err;
+	int fd;
+
+	if (!keeper_connect(arena_printf(&world->arena, "%s/run/tasks/" WORLD_ID, world->folder), &fd, &err))
+		return false;
+	close(fd);
+	return true;
+}
+
+TEST(a_task_without_running_containers_costs_no_keeper)
+{
+	struct world *world = world_new();
+	struct agent_task *task;
+
+	if (!world)
+		skip();
+	task = make_task(world, "exit 0", "", none);
+	run_to_end(world, task);
+	for (int i = 0; i < 500 && has_keeper(world); i++)
+		clock_sleep(10 * USEC_PER_MSEC);
+	assert_false(has_keeper(world));
+	destroy(world, task);
+	world_free(world);
+}
+
 TEST(a_container_that_ended_starts_again_with_what_it_had_written)
 {
 	struct world *world = world_new();
