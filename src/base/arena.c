@@ -142,19 +142,40 @@ char *arena_cstr(struct arena *arena, struct str s)
 	return bytes;
 }
 
+/* Straight into what is left of the block: the second pass is for what does not fit. */
 struct str arena_vprintf(struct arena *arena, const char *format, va_list args)
 {
+	struct arena_block *block = arena->head;
+	size_t room = block ? block->size - block->used : 0;
+	char *bytes = block ? block->bytes + block->used : NULL;
 	va_list again;
 	int length;
-	char *bytes;
 
 	va_copy(again, args);
-	length = vsnprintf(NULL, 0, format, again);
-	va_end(again);
+	length = vsnprintf(bytes, room, format, args);
 	assert(length >= 0);
-	bytes = arena_alloc_bytes(arena, (size_t)length + 1);
-	vsnprintf(bytes, (size_t)length + 1, format, args);
+	if ((size_t)length < room) {
+		block->used += (size_t)length + 1;
+	} else {
+		bytes = arena_alloc_bytes(arena, (size_t)length + 1);
+		vsnprintf(bytes, (size_t)length + 1, format, again);
+	}
+	va_end(again);
 	return (struct str){bytes, (size_t)length};
+}
+
+struct str arena_join(struct arena *arena, const struct str *pieces, size_t count)
+{
+	size_t length = 0, at = 0;
+	char *bytes;
+
+	for (size_t i = 0; i < count; i++)
+		length += pieces[i].len;
+	bytes = arena_alloc_bytes(arena, length);
+	for (size_t i = 0; i < count; at += pieces[i++].len)
+		if (pieces[i].len)
+			memcpy(bytes + at, pieces[i].ptr, pieces[i].len);
+	return (struct str){bytes, length};
 }
 
 struct str arena_printf(struct arena *arena, const char *format, ...)

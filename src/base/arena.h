@@ -27,8 +27,14 @@ void arena_defer(struct arena *arena, void (*undo)(void *arg), void *arg);
 
 struct str arena_copy(struct arena *arena, struct str s);        /* absent stays absent */
 char *arena_cstr(struct arena *arena, struct str s);             /* NUL-terminated copy */
+/* What printf makes is followed by a NUL that does not count, so that its .ptr is a C string. */
 struct str arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 struct str arena_vprintf(struct arena *arena, const char *format, va_list args);
+
+/* One after the other; for what is made too often for printf. */
+struct str arena_join(struct arena *arena, const struct str *pieces, size_t count);
+#define ARENA_JOIN(arena, ...) \
+	arena_join((arena), (const struct str[]){__VA_ARGS__}, sizeof((const struct str[]){__VA_ARGS__}) / sizeof(struct str))
 
 #define arena_new(arena, type) ((type *)arena_alloc((arena), 1, sizeof(type), _Alignof(type)))
 #define arena_array(arena, type, count) \

@@ -46,10 +46,20 @@ struct str random_hex(struct random *random, struct arena *arena, size_t digits)
 
 struct str random_uuid(struct random *random, struct arena *arena)
 {
-	uint64_t a = random_next(random), b = random_next(random);
+	char *text = arena_alloc_bytes(arena, 36);
+	uint64_t bits = 0;
 
-	return arena_printf(arena, "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(a >> 32),
-			    (unsigned)(a >> 16) & 0xffff, (unsigned)a & 0xfff,
-			    0x8000 | ((unsigned)(b >> 48) & 0x3fff),
-			    (unsigned long long)(b & 0xffffffffffffu));
+	for (size_t i = 0; i < 36; i++) {
+		if (i == 8 || i == 13 || i == 18 || i == 23) {
+			text[i] = '-';
+			continue;
+		}
+		if (i == 0 || i == 19)
+			bits = random_next(random);
+		text[i] = "0123456789abcdef"[bits >> 60];
+		bits <<= 4;
+	}
+	text[14] = '4';                                  /* version and variant: RFC 4122, 4.4 */
+	text[19] = "89ab"[random_next(random) >> 62];
+	return (struct str){text, 36};
 }

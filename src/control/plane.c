@@ -200,14 +200,15 @@ static struct entry *apply(struct plane *plane, struct realm *realm, enum record
 	return entry;
 }
 
-void emit(struct plane *plane, struct realm *realm, enum record_kind kind, struct str id, const void *value)
+void *emit(struct plane *plane, struct realm *realm, enum record_kind kind, struct str id, const void *value)
 {
-	struct str key = arena_printf(plane->arena, "%.*s/%.*s", STR(realm->key), STR(id));
+	struct str key = ARENA_JOIN(plane->arena, realm->key, S("/"), id);
 	struct entry *entry;
 
 	assert(!plane->restoring);
 	entry = apply(plane, realm, kind, key, value);
 	list_add(&plane->out->records, ((struct record){kind, key, entry ? entry->value : NULL}));
+	return entry;
 }
 
 /* Values only: entries are linked to each other by the first step, when all are there (store_load visits them in no
@@ -298,6 +299,11 @@ void *entry_findf(struct plane *plane, const struct realm *realm, enum record_ki
 	if (length < 0 || (size_t)length >= sizeof(id))
 		return NULL;
 	return entry_find(plane, realm, kind, (struct str){id, (size_t)length});
+}
+
+size_t entry_count(const struct plane *plane, enum record_kind kind)
+{
+	return plane->entries[kind].count;
 }
 
 struct str entry_id(const struct entry *entry)

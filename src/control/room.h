@@ -37,12 +37,14 @@ struct realm {
 
 /* The only door through which state changes: keeps a clone of `value` (NULL deletes), updates the indexes
  * through the kind's room and adds the record to the step's effects. `id` is what follows the realm in the key. */
-void emit(struct plane *plane, struct realm *realm, enum record_kind kind, struct str id, const void *value);
+/* Gives the entry, or NULL after a deletion. */
+void *emit(struct plane *plane, struct realm *realm, enum record_kind kind, struct str id, const void *value);
 
 void *entry_find(struct plane *plane, const struct realm *realm, enum record_kind kind, struct str id);
 /* The same with an id of printf form. */
 void *entry_findf(struct plane *plane, const struct realm *realm, enum record_kind kind, const char *format, ...)
 	PRINTF_LIKE(4, 5);
+size_t entry_count(const struct plane *plane, enum record_kind kind);     /* in all realms */
 struct str entry_id(const struct entry *entry);          /* its key without the realm */
 
 usec plane_now(const struct plane *plane);

@@ -9,6 +9,7 @@
 enum { HANDS_WORKERS = 4 };
 
 struct hands;
+struct image_logins;
 struct images;
 struct network;
 
@@ -18,6 +19,7 @@ struct hands_options {
 	struct images *images;
 	struct network *network;
 	struct str pull_behavior;                        /* ECS_IMAGE_PULL_BEHAVIOR */
+	const struct image_logins *logins;               /* outlive the hands; NULL: none */
 };
 
 bool hands_new(const struct hands_options *options, struct hands **ret_hands, struct error *err);

@@ -172,18 +172,22 @@ static bool find_local(struct hands *hands, struct str name, struct arena *arena
 	return images_find(hands->options.images, name, arena, image, NULL);
 }
 
-/* agent-protocol 4.5. Which images this agent pulled itself is not kept: `once` takes any local copy. */
+/* agent-protocol 4.5. Which images this agent pulled itself is not kept: `once` takes any local copy. What was
+ * imported is nobody else's: a registry that is asked for it knows another image or none, or is out of reach. */
 static bool get_image(struct hands *hands, struct str name, struct arena *arena, struct image *image,
 		      struct error *err)
 {
-	struct str behavior = hands->options.pull_behavior;
-	bool local_first = str_equal(behavior, S("prefer-cached")) || str_equal(behavior, S("once"));
+	const struct hands_options *options = &hands->options;
+	bool local_first = str_equal(options->pull_behavior, S("prefer-cached")) ||
+			   str_equal(options->pull_behavior, S("once"));
+	bool local_counts = !str_equal(options->pull_behavior, S("always"));
+	const struct image_login *login = options->logins ? image_login_find(options->logins, name, arena) : NULL;
 
-	if (local_first && find_local(hands, name, arena, image))
+	if (local_counts && find_local(hands, name, arena, image) && (local_first || image->imported))
 		return true;
-	if (images_pull(hands->options.images, name, NULL, arena, image, err))
+	if (images_pull(options->images, name, login, arena, image, err))
 		return true;
-	if (!str_equal(behavior, S("always")) && find_local(hands, name, arena, image))
+	if (local_counts && find_local(hands, name, arena, image))
 		return true;
 	return fail_context(err, "CannotPullContainerError");
 }
@@ -594,8 +598,8 @@ static void list_containers(const struct places *at, struct arena *arena, struct
 	*ret_count = kept;
 }
 
-/* A keeper that keeps nothing is let go: finished tasks stay for hours and are many, which must cost neither a process
- * nor a descriptor each. What it knew lies in the state files; the next start makes another. */
+/* A keeper that keeps nothing is let go: finished tasks stay for hours and are many, which must cost neither
+ * a process nor a descriptor each. What it knew lies in the state files; the next start makes another. */
 static void let_go(struct hands *hands, struct lane *lane, struct arena *arena)
 {
 	struct places at = places_of(hands, lane->task_id, S("x"), arena);

@@ -184,31 +184,33 @@ bool blob_read(struct images *images, struct str digest, struct arena *arena, st
 	return true;
 }
 
-/* A name's file: the digest, a line end, the name, a line end. */
+/* A name's file: the digest and the name, each with a line end; then the same with "imported" if it was. */
 static const char *name_path(struct arena *arena, const char *folder, struct str name)
 {
 	return image_path(arena, folder, digest_of_bytes(name, arena));
 }
 
-bool name_write(struct images *images, const char *folder, struct str name, struct str digest, struct error *err)
+bool name_write(struct images *images, const char *folder, const struct name_entry *entry, struct error *err)
 {
 	auto_arena arena = {0};
 
-	return file_write_synced(images, folder, name_path(&arena, folder, name),
-				 arena_printf(&arena, "%.*s\n%.*s\n", STR(digest), STR(name)), err);
+	return file_write_synced(images, folder, name_path(&arena, folder, entry->name),
+				 arena_printf(&arena, "%.*s\n%.*s\n%s", STR(entry->digest), STR(entry->name),
+					      entry->imported ? "imported\n" : ""), err);
 }
 
-static bool entry_read(struct images *images, const char *path, struct arena *arena, struct str *ret_digest,
-		       struct str *ret_name, struct error *err)
+static bool entry_read(struct images *images, const char *path, struct arena *arena, struct name_entry *ret_entry,
+		       struct error *err)
 {
-	struct str text, digest, name;
+	struct name_entry entry;
+	struct str text;
 
 	if (!file_read(images->fd, path, ENTRY_LIMIT, arena, &text, err))
 		return false;
-	if (!str_cut(&text, '\n', &digest) || !str_cut(&text, '\n', &name) || !is_digest(digest))
+	if (!str_cut(&text, '\n', &entry.digest) || !str_cut(&text, '\n', &entry.name) || !is_digest(entry.digest))
 		return fail(err, ERROR_CORRUPT, "'%s' was changed on this machine", path);
-	*ret_digest = digest;
-	*ret_name = name;
+	entry.imported = str_equal(text, S("imported\n"));
+	*ret_entry = entry;
 	return true;
 }
 
@@ -306,14 +308,18 @@ static bool canonical_name(struct str name, struct arena *arena, struct str *ret
 bool images_find(struct images *images, struct str name, struct arena *arena, struct image *ret_image,
 		 struct error *err)
 {
-	struct str canonical, digest, stored;
+	struct name_entry entry;
+	struct str canonical;
 
 	if (!canonical_name(name, arena, &canonical, err))
 		return false;
-	if (!entry_read(images, name_path(arena, "names", canonical), arena, &digest, &stored, err))
+	if (!entry_read(images, name_path(arena, "names", canonical), arena, &entry, err))
 		return err && err->code == ERROR_NOT_FOUND
 			? fail(err, ERROR_NOT_FOUND, "No such image: %.*s", STR(name)) : false;
-	return image_describe(images, name, digest, arena, ret_image, err);
+	if (!image_describe(images, name, entry.digest, arena, ret_image, err))
+		return false;
+	ret_image->imported = entry.imported;
+	return true;
 }
 
 static int compare_images(const void *a, const void *b)
@@ -333,11 +339,11 @@ bool images_list(struct images *images, struct arena *arena, struct image **ret_
 	list = arena_array(arena, struct image, count);
 	for (size_t i = 0; i < count; i++) {
 		const char *path = arena_cstr(arena, arena_printf(arena, "names/%.*s", STR(files[i])));
-		struct str digest, name;
+		struct name_entry entry;
 
-		if (entry_read(images, path, arena, &digest, &name, NULL) &&
-		    image_describe(images, name, digest, arena, &list[kept], NULL))
-			kept++;
+		if (entry_read(images, path, arena, &entry, NULL) &&
+		    image_describe(images, entry.name, entry.digest, arena, &list[kept], NULL))
+			list[kept++].imported = entry.imported;
 	}
 	qsort(list, kept, sizeof(*list), compare_images);
 	*ret_list = list;
@@ -368,7 +374,7 @@ bool images_hold(struct images *images, struct str owner, const struct image *im
 	if (lock < 0)
 		return fail_os(err, errno, "lock the images");
 	return image_describe(images, image->name, image->digest, &arena, &here, err) &&
-	       name_write(images, "holds", owner, image->digest, err);
+	       name_write(images, "holds", &(struct name_entry){.name = owner, .digest = image->digest}, err);
 }
 
 bool images_release(struct images *images, struct str owner, struct error *err)
@@ -418,7 +424,8 @@ static void need_image(struct collection *collection, struct str digest)
 static bool need_named(struct collection *collection, const char *folder, struct error *err)
 {
 	struct arena *arena = &collection->arena;
-	struct str *files, digest, name;
+	struct name_entry entry;
+	struct str *files;
 	size_t count;
 
 	if (!folder_list(collection->images->fd, folder, IMAGE_NAMES_LIMIT, arena, &files, &count, err))
@@ -426,9 +433,9 @@ static bool need_named(struct collection *collection, const char *folder, struct
 	for (size_t i = 0; i < count; i++) {
 		const char *path = arena_cstr(arena, arena_printf(arena, "%s/%.*s", folder, STR(files[i])));
 
-		if (!entry_read(collection->images, path, arena, &digest, &name, err))
+		if (!entry_read(collection->images, path, arena, &entry, err))
 			return false;
-		need_image(collection, digest);
+		need_image(collection, entry.digest);
 	}
 	return true;
 }

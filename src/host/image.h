@@ -2,7 +2,8 @@
  *
  * DATA/images/blobs/sha256/HEX       manifests and configs (layers are unpacked while they stream, and not kept)
  * DATA/images/layers/sha256/CHAIN/   unpacked layers, by chain id: lower directories for overlayfs
- * DATA/images/names/HEX              a file a name (HEX: its hash): the manifest's digest, then the name
+ * DATA/images/names/HEX              a file a name (HEX: its hash): the manifest's digest, the name, and
+ *                                    "imported" when it came by images_load
  * DATA/images/holds/HEX              the same for owners of images in use
  * DATA/images/tmp/                   what is being made
  * Digests are always checked, of the compressed bytes and of the uncompressed (diff id). A layer appears
@@ -44,6 +45,7 @@ struct image {
 	const struct oci_image *config;
 	struct str *layers;                              /* folders, the lowest first */
 	size_t layer_count;
+	bool imported;                                   /* the name was given by images_load: no registry knows it */
 };
 
 /* "busybox", "busybox:1", "host:5000/a/b:tag", "…@sha256:…" → parts. A missing registry means docker.io,
@@ -57,6 +59,17 @@ bool images_find(struct images *images, struct str name, struct arena *arena, st
 		 struct error *err);
 
 struct image_login { struct str username, password; };   /* absent: anonymous */
+
+/* Logins by registry, named as image_reference_parse does. */
+struct image_logins {
+	struct image_registry_login { struct str registry; struct image_login login; } *items;
+	size_t count;
+};
+
+/* "host:5000", "https://index.docker.io/v1/" → registry, as people write it next to a login. */
+bool image_registry_parse(struct str text, struct str *ret_registry);
+/* NULL when there is none for the registry of this image. */
+const struct image_login *image_login_find(const struct image_logins *logins, struct str name, struct arena *arena);
 
 /* Pulls unless a digest in the name says that it is here already; fetches only what is not here. Error texts follow agent-protocol 5.3 after
  * "CannotPullContainerError: " (which the caller puts before): "pull image manifest …", "… not found". */

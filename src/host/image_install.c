@@ -419,11 +419,14 @@ static bool pull_and_name(struct images *images, struct registry *registry,
 			  struct error *err)
 {
 	struct image_source source = {registry, remote_manifest, remote_config, remote_layer, false};
+	struct name_entry entry = {.name = reference_text(reference, arena)};
 	struct registry_document document;
 
-	return resolve(registry, reference, arena, &document, err) &&
-	       image_install(images, &source, document.text, arena, ret_digest, err) &&
-	       name_write(images, "names", reference_text(reference, arena), *ret_digest, err);
+	if (!resolve(registry, reference, arena, &document, err) ||
+	    !image_install(images, &source, document.text, arena, &entry.digest, err))
+		return false;
+	*ret_digest = entry.digest;
+	return name_write(images, "names", &entry, err);
 }
 
 bool images_pull(struct images *images, struct str name, const struct image_login *login, struct arena *arena,
@@ -542,10 +545,13 @@ static bool layout_layer(void *self, size_t index, struct str digest, const stru
 
 static bool local_name(struct local *local, struct str name, struct str digest, struct error *err)
 {
+	struct name_entry entry = {.digest = digest, .imported = true};
 	struct image_reference reference;
 
-	if (!image_reference_parse(name, local->arena, &reference, err) ||
-	    !name_write(local->images, "names", reference_text(&reference, local->arena), digest, err))
+	if (!image_reference_parse(name, local->arena, &reference, err))
+		return false;
+	entry.name = reference_text(&reference, local->arena);
+	if (!name_write(local->images, "names", &entry, err))
 		return false;
 	local->named++;
 	return true;

@@ -26,8 +26,10 @@ const char *image_path(struct arena *arena, const char *folder, struct str diges
 bool blob_read(struct images *images, struct str digest, struct arena *arena, struct str *ret_text,
 	       struct error *err);
 bool blob_write(struct images *images, struct str digest, struct str text, struct error *err);
-bool name_write(struct images *images, const char *folder, struct str name, struct str digest,
-		struct error *err);
+
+/* A file of names/ or holds/. */
+struct name_entry { struct str name, digest; bool imported; };
+bool name_write(struct images *images, const char *folder, const struct name_entry *entry, struct error *err);
 
 bool manifest_decode(struct str text, struct arena *arena, struct oci_manifest **ret_manifest,
 		     struct error *err);

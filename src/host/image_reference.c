@@ -115,6 +115,41 @@ static bool looks_like_registry(struct str part)
 	return str_equal(part, S("localhost"));
 }
 
+/* Docker Hub's names are one. */
+static struct str registry_named(struct str host)
+{
+	bool hub = str_equal_ignoring_case(host, S("index.docker.io")) || str_equal_ignoring_case(host, S("registry-1.docker.io"));
+
+	return hub ? S("docker.io") : host;
+}
+
+bool image_registry_parse(struct str text, struct str *ret_registry)
+{
+	static const struct str schemes[] = {STR_INIT("https://"), STR_INIT("http://")};
+	struct str host = text;
+
+	for (size_t i = 0; i < COUNT(schemes); i++)
+		if (str_starts(text, schemes[i]))
+			host = str_slice(text, schemes[i].len, text.len);
+	host = str_slice(host, 0, str_find(host, '/'));
+	if (!is_registry(host))
+		return false;
+	*ret_registry = registry_named(host);
+	return true;
+}
+
+const struct image_login *image_login_find(const struct image_logins *logins, struct str name, struct arena *arena)
+{
+	struct image_reference reference;
+
+	if (!image_reference_parse(name, arena, &reference, NULL))
+		return NULL;
+	for (size_t i = 0; i < logins->count; i++)
+		if (str_equal_ignoring_case(logins->items[i].registry, reference.registry))
+			return &logins->items[i].login;
+	return NULL;
+}
+
 static bool malformed(struct str text, const char *why, struct error *err)
 {
 	return fail(err, ERROR_INVALID_PARAMETER, "invalid reference format%s: '%.*s'", why,
@@ -163,8 +198,7 @@ bool image_reference_parse(struct str text, struct arena *arena, struct image_re
 		reference.registry = str_slice(rest, 0, slash);
 		rest = str_slice(rest, slash + 1, rest.len);
 	}
-	if (str_equal(reference.registry, S("index.docker.io")))
-		reference.registry = S("docker.io");
+	reference.registry = registry_named(reference.registry);
 	reference.repository = rest;
 	if (str_equal(reference.registry, S("docker.io")) && str_find(rest, '/') == rest.len && !str_empty(rest))
 		reference.repository = arena_printf(arena, "library/%.*s", STR(rest));

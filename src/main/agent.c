@@ -1,6 +1,7 @@
 /* wherry-agent: what `wherry agent` becomes; with --sweep it takes away what agents that crashed have left. */
 #include <stdlib.h>
 #include "main/options.h"
+#include "os/process.h"
 #include "runner/runner.h"
 
 static struct str environment(const char *name)
@@ -28,6 +29,8 @@ int main(int count, char **arguments)
 	auto_arena arena = {0};
 	struct options options;
 
+	process_end_with_parent();
+	process_raise_descriptors();             /* each running task is one */
 	options_read(count, arguments, &arena, &options);
 	return run(&options);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "main/options.h"
+#include "os/process.h"
 #include "server/server.h"
 
 static struct str environment(const char *name)
@@ -60,6 +61,7 @@ int main(int count, char **arguments)
 	auto_arena arena = {0};
 	struct options options;
 
+	process_end_with_parent();
 	options_read(count, arguments, &arena, &options);
 	return run(&options);
 }

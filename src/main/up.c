@@ -24,6 +24,7 @@ enum {
 	READY_SECONDS = 60,                              /* until the first answer */
 	DOWN_SECONDS = 120,                              /* until every task has stopped */
 	STOP_SECONDS = 15,                               /* for server and agent after SIGTERM */
+	START_ATTEMPTS = 10,
 	RESTART_MSEC_LIMIT = 5000,
 	EXIT_TERMINAL = 5,                               /* of the agent: do not start again (agent-protocol 1.1) */
 };
@@ -63,10 +64,10 @@ static bool start(struct supervisor *self, struct child *child, char *const envi
 {
 	const struct options *options = self->options;
 	struct arena *arena = self->arena;
-	char *arguments[24] = {arena_cstr(arena, options->self), (char *)child->name};
+	char *arguments[24] = {arena_cstr(arena, arena_printf(arena, "%.*s/wherry-%s", STR(options->programs), child->name))};
 	posix_spawnattr_t attributes;
 	sigset_t none;
-	int count = 2, failed;
+	int count = 1, failed;
 	const struct { const char *flag; struct str value; } passed[] = {
 		{"--listen", options->listen}, {"--data", options->data}, {"--account", options->account},
 		{"--region", options->region}, {"--store", options->store}, {"--tls-certificate", options->certificate},
@@ -112,64 +113,6 @@ static char **with_variables(struct arena *arena, char *const *more, size_t more
 	return all;
 }
 
-/* Waits until the server has said on the pipe that it answers. */
-static bool wait_ready(int fd)
-{
-	struct pollfd ready = {.fd = fd, .events = POLLIN};
-	char url[256];
-
-	while (poll(&ready, 1, READY_SECONDS * 1000) < 0)
-		if (errno != EINTR)
-			return false;
-	return read(fd, url, sizeof(url)) > 0;
-}
-
-static bool start_server_and_wait(struct supervisor *self)
-{
-	int ready[2];
-	char *variable;
-	bool ok;
-
-	if (pipe2(ready, O_CLOEXEC) != 0)
-		return false;
-	fcntl(ready[1], F_SETFD, 0);
-	variable = arena_cstr(self->arena, arena_printf(self->arena, "WHERRY_READY_FD=%d", ready[1]));
-	ok = start(self, &self->server, with_variables(self->arena, &variable, 1), NULL);
-	close(ready[1]);
-	ok = ok && wait_ready(ready[0]);
-	close(ready[0]);
-	return ok;
-}
-
-static char *variable(struct arena *arena, const char *name, struct str value)
-{
-	return arena_cstr(arena, arena_printf(arena, "%s=%.*s", name, STR(value)));
-}
-
-static bool start_agent(struct supervisor *self)
-{
-	struct arena *arena = self->arena;
-	struct str key_id, secret;
-	struct error err;
-	char *more[6];
-
-	if (!client_read_credentials(arena_printf(arena, "%.*s/agent-credentials", STR(self->options->data)), S("default"), arena,
-				     &key_id, &secret, &err)) {
-		fprintf(stderr, "wherry: %s\n", err.text);
-		return false;
-	}
-	more[0] = variable(arena, "ECS_BACKEND_HOST", options_endpoint(self->options, arena));
-	more[1] = variable(arena, "AWS_DEFAULT_REGION", self->options->region);
-	more[2] = variable(arena, "AWS_ACCESS_KEY_ID", key_id);
-	more[3] = variable(arena, "AWS_SECRET_ACCESS_KEY", secret);
-	more[4] = variable(arena, "AWS_SESSION_TOKEN", STR_NONE);
-	/* Images of `wherry image load` exist nowhere else, and a laptop may be offline. */
-	more[5] = variable(arena, "ECS_IMAGE_PULL_BEHAVIOR", getenv("ECS_IMAGE_PULL_BEHAVIOR")
-			   ? str_of(getenv("ECS_IMAGE_PULL_BEHAVIOR")) : S("prefer-cached"));
-	return start(self, &self->agent, with_variables(arena, more, COUNT(more)), NULL);
-}
-
-/* ---- ending */
 static bool wait_child(struct child *child, int seconds)
 {
 	usec until = now() + seconds * USEC_PER_SEC;
@@ -188,6 +131,75 @@ static bool wait_child(struct child *child, int seconds)
 	return true;
 }
 
+/* Waits until the server has said on the pipe that it answers. */
+static bool wait_ready(int fd)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	char url[256];
+
+	while (poll(&ready, 1, READY_SECONDS * 1000) < 0)
+		if (errno != EINTR)
+			return false;
+	return read(fd, url, sizeof(url)) > 0;
+}
+
+static bool try_server(struct supervisor *self)
+{
+	int ready[2];
+	char *variable;
+	bool ok;
+
+	if (pipe2(ready, O_CLOEXEC) != 0)
+		return false;
+	fcntl(ready[1], F_SETFD, 0);
+	variable = arena_cstr(self->arena, arena_printf(self->arena, "WHERRY_READY_FD=%d", ready[1]));
+	ok = start(self, &self->server, with_variables(self->arena, &variable, 1), NULL);
+	close(ready[1]);
+	ok = ok && wait_ready(ready[0]);
+	close(ready[0]);
+	return ok;
+}
+
+/* A server whose supervisor was killed is just ending: its address and its lock come free. */
+static bool start_server_and_wait(struct supervisor *self)
+{
+	for (int attempt = 0; attempt < START_ATTEMPTS; attempt++) {
+		struct timespec pause = {.tv_nsec = 300 * 1000 * 1000};
+
+		if (try_server(self))
+			return true;
+		wait_child(&self->server, STOP_SECONDS);
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+static char *variable(struct arena *arena, const char *name, struct str value)
+{
+	return arena_cstr(arena, arena_printf(arena, "%s=%.*s", name, STR(value)));
+}
+
+static bool start_agent(struct supervisor *self)
+{
+	struct arena *arena = self->arena;
+	struct str key_id, secret;
+	struct error err;
+	char *more[5];
+
+	if (!client_read_credentials(arena_printf(arena, "%.*s/agent-credentials", STR(self->options->data)), S("default"), arena,
+				     &key_id, &secret, &err)) {
+		fprintf(stderr, "wherry: %s\n", err.text);
+		return false;
+	}
+	more[0] = variable(arena, "ECS_BACKEND_HOST", options_endpoint(self->options, arena));
+	more[1] = variable(arena, "AWS_DEFAULT_REGION", self->options->region);
+	more[2] = variable(arena, "AWS_ACCESS_KEY_ID", key_id);
+	more[3] = variable(arena, "AWS_SECRET_ACCESS_KEY", secret);
+	more[4] = variable(arena, "AWS_SESSION_TOKEN", STR_NONE);
+	return start(self, &self->agent, with_variables(arena, more, COUNT(more)), NULL);
+}
+
+/* ---- ending */
 static void stop_child(struct child *child, int signal, int seconds)
 {
 	if (child->pid <= 0)
@@ -330,6 +342,7 @@ static int run_up(const struct options *options, int announce_fd)
 		fprintf(stderr, "wherry: %s\n", err.text);
 		return 1;
 	}
+	setenv("WHERRY_SUPERVISED", "1", 1);
 	self.signals = take_signals();
 	if (!start_server_and_wait(&self) || !start_agent(&self)) {
 		end(&self, SIGTERM);
@@ -343,7 +356,8 @@ static int run_up(const struct options *options, int announce_fd)
 	return code;
 }
 
-/* Closes what the caller's program left open, pipes that somebody reads to their end among it; gives `fd`'s new number. */
+/* Closes what the caller's program left open: somebody may wait for the end of such a pipe. Gives the new number
+ * of `fd`. */
 static int keep_only(int fd)
 {
 	enum { FIRST = STDERR_FILENO + 1 };

@@ -1,4 +1,8 @@
 #include "os/process.h"
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -60,4 +64,24 @@ bool process_wait(pid_t pid, usec timeout, int *ret_code, struct error *err)
 		return fail(err, ERROR_REFUSED, "process %d did not end in time", pid);
 	*ret_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	return true;
+}
+
+void process_end_with_parent(void)
+{
+	if (!getenv("WHERRY_SUPERVISED"))
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() == 1)                              /* it went before we could say so */
+		raise(SIGTERM);
+}
+
+unsigned long process_raise_descriptors(void)
+{
+	struct rlimit limit = {0};
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur;
 }

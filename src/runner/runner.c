@@ -370,7 +370,8 @@ static bool open_host(struct runner *runner, struct error *err)
 		.port_low = runner->settings.port_low, .port_high = runner->settings.port_high,
 	};
 	struct hands_options hands = {.data = options->data, .run = options->run, .runtime = options->runtime,
-				      .keeper = options->keeper, .pull_behavior = runner->settings.pull_behavior};
+				      .keeper = options->keeper, .pull_behavior = runner->settings.pull_behavior,
+				      .logins = &runner->settings.logins};
 
 	if (!folder_make(arena_cstr(&runner->arena, options->run), 0755, err) ||
 	    !images_open(&images, &runner->images, err) || !network_new(&network, &runner->network, err) ||

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include "api/docker.h"
 #include "host/cgroup.h"
 #include "os/file.h"
+#include "wire/base64.h"
 #include "wire/json.h"
 
 /* The file's lines, newest wins: KEY=VALUE, # comments, quotes around a value as a shell would take them off. */
@@ -297,6 +299,67 @@ static bool read_pull_behavior(const struct source *source, struct settings *set
 	return bad(err, "ECS_IMAGE_PULL_BEHAVIOR", text, "default, always, once or prefer-cached");
 }
 
+/* ---- Registry logins: errors name the variable and the registry, never what is set, for it holds passwords. */
+
+static bool decode_login(struct str auth, struct arena *arena, struct image_login *ret_login)
+{
+	struct image_login login;
+
+	if (!base64_decode(auth, arena, &login.password) || !str_cut(&login.password, ':', &login.username) ||
+	    !str_has(login.password))
+		return false;
+	*ret_login = login;
+	return true;
+}
+
+static bool read_login(struct str place, const struct docker_registry_login *entry, bool encoded, struct arena *arena,
+		       struct image_registry_login *ret_login, struct error *err)
+{
+	struct image_registry_login login = {.login = {entry->username, entry->password}};
+	int shown = (int)MIN(place.len, 100);
+
+	if (!image_registry_parse(place, &login.registry))
+		return fail(err, ERROR_INVALID_PARAMETER, "ECS_ENGINE_AUTH_DATA: '%.*s' is not a registry", shown, place.ptr);
+	if (encoded && !decode_login(entry->auth, arena, &login.login))
+		return fail(err, ERROR_INVALID_PARAMETER, "ECS_ENGINE_AUTH_DATA: auth of '%.*s' is not the base64 of "
+			    "username:password", shown, place.ptr);
+	if (str_empty(login.login.username) || !str_has(login.login.password))
+		return fail(err, ERROR_INVALID_PARAMETER, "ECS_ENGINE_AUTH_DATA: '%.*s' has no username and password",
+			    shown, place.ptr);
+	*ret_login = login;
+	return true;
+}
+
+static bool decode_logins(struct str data, bool encoded, struct arena *arena, struct image_logins *logins,
+			  struct error *err)
+{
+	struct docker_registry_logins entries = {0};
+	struct json_fault fault;
+
+	if (!json_decode_value(&shape_docker_registry_logins, data, arena, &entries, &fault) ||
+	    entries.count > SETTINGS_ENTRIES_LIMIT)
+		return fail(err, ERROR_INVALID_PARAMETER, "ECS_ENGINE_AUTH_DATA is not a JSON object of at most %d "
+			    "registries and their logins", SETTINGS_ENTRIES_LIMIT);
+	logins->items = arena_array(arena, struct image_registry_login, entries.count);
+	for (size_t i = 0; i < entries.count; i++)
+		if (!read_login(entries.items[i].key, &entries.items[i].value, encoded, arena, &logins->items[i], err))
+			return false;
+	logins->count = entries.count;
+	return true;
+}
+
+static bool read_logins(const struct source *source, struct settings *settings, struct error *err)
+{
+	struct str type = value_of(source, "ECS_ENGINE_AUTH_TYPE"), data = value_of(source, "ECS_ENGINE_AUTH_DATA");
+	bool encoded = str_equal(type, S("dockercfg"));
+
+	if (str_has(type) && !encoded && !str_equal(type, S("docker")))
+		return bad(err, "ECS_ENGINE_AUTH_TYPE", type, "dockercfg or docker");
+	if (str_has(data) && !str_has(type))
+		return fail(err, ERROR_INVALID_PARAMETER, "ECS_ENGINE_AUTH_TYPE is not set, but ECS_ENGINE_AUTH_DATA is");
+	return !str_has(data) || decode_logins(data, encoded, source->arena, &settings->logins, err);
+}
+
 static struct str reserved_default[] = {
 	STR_INIT("22"), STR_INIT("2375"), STR_INIT("2376"), STR_INIT("51678"), STR_INIT("51679"),
 };
@@ -331,5 +394,5 @@ bool settings_read(const char *file, struct arena *arena, struct settings *ret_s
 			     &settings->agent.cleanup_wait, err) &&
 	       read_resources(&source, settings, err) && read_user_maps(&source, settings, err) &&
 	       read_port_range(&source, settings, err) && read_pull_behavior(&source, settings, err) &&
-	       describe_host(&source, settings, err);
+	       read_logins(&source, settings, err) && describe_host(&source, settings, err);
 }

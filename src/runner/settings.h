@@ -4,6 +4,7 @@
  * that cannot be read is an error that names the variable, not a silent default. */
 #pragma once
 #include "agent/agent.h"
+#include "host/image.h"
 #include "runner/runner.h"
 
 enum { SETTINGS_FILE_LIMIT = 1 << 20, SETTINGS_ENTRIES_LIMIT = 1000 };
@@ -14,6 +15,7 @@ struct settings {
 	struct ecs_tags tags;
 	struct str backend_host, region;                 /* absent when not set */
 	struct str pull_behavior;
+	struct image_logins logins;
 	uint16_t port_low, port_high;
 	bool disable_metrics;
 };

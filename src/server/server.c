@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/process.h"
 #include "os/sandbox.h"
 #include "server/io.h"
 #include "server/listen.h"
@@ -73,20 +74,14 @@ static bool open_tls(struct start *start, struct str host, struct error *err)
 /* Every connection is a descriptor: the limit is what the machine gives, when that is less. */
 static void raise_limits(struct server *server)
 {
-	struct rlimit limit;
-	rlim_t room;
+	unsigned long room;
 
 	mallopt(M_ARENA_MAX, MALLOC_ARENAS);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write past a limit fails like any other */
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	getrlimit(RLIMIT_NOFILE, &limit);
-	room = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-						      : SPARE_DESCRIPTORS;
-	atomic_store(&server->connections_limit,
-		     (unsigned)MIN(room, (rlim_t)SERVER_CONNECTIONS_LIMIT));
+	room = process_raise_descriptors();
+	room = room > 2 * SPARE_DESCRIPTORS ? room - SPARE_DESCRIPTORS : SPARE_DESCRIPTORS;
+	atomic_store(&server->connections_limit, (unsigned)MIN(room, (unsigned long)SERVER_CONNECTIONS_LIMIT));
 }
 
 static bool open_network(struct start *start, struct error *err)

@@ -1,4 +1,6 @@
 """Real containers: what a task definition says is what runs."""
+import base64
+import json
 import os
 import re
 import subprocess
@@ -7,7 +9,7 @@ import time
 
 import pytest
 
-from wherry import PROGRAM, ROOT, STAY, container, eventually, free_port, http_answer, shell
+from wherry import PROGRAM, ROOT, STAY, container, eventually, free_port, http_answer, lifetime, shell
 
 pytestmark = pytest.mark.root
 
@@ -270,3 +272,45 @@ def test_what_cannot_be_pulled_says_why(machine, other_registry, repository, say
     assert task["stopCode"] == "TaskFailedToStart"
     assert task["stoppedReason"].startswith("CannotPull"), task["stoppedReason"]
     assert re.search(says, task["stoppedReason"], re.I), task["stoppedReason"]
+
+
+# ---- from a registry that wants a login, and from none at all
+
+LOGINS = {"docker": {"username": "robot", "password": "secret"},
+          "dockercfg": {"auth": base64.b64encode(b"robot:secret").decode(), "email": "robot@example.com"}}
+
+
+@pytest.fixture(scope="module", params=sorted(LOGINS))
+def member(request, new_wherry, registry, tmp_path_factory):
+    """`wherry up` that may log in to the registry."""
+    if os.geteuid() != 0:
+        pytest.skip("runs containers, which needs root")
+    logins = {"https://127.0.0.1:%d/v1/" % registry: LOGINS[request.param]}
+    yield from lifetime(new_wherry(tmp_path_factory.mktemp("member") / "data", cidr="10.93.0.1/20", environment={
+        "ECS_ENGINE_AUTH_TYPE": request.param, "ECS_ENGINE_AUTH_DATA": json.dumps(logins)}))
+
+
+@pytest.mark.parametrize("repository", ["basic/app:app", "bearer/app:app"])
+def test_an_image_is_pulled_with_a_login(member, registry, repository):
+    task, containers = pulled(member, "member", "127.0.0.1:%d/%s" % (registry, repository))
+    assert containers["main"].get("exitCode") == 0, task
+    assert member.logs(task["taskArn"]) == ["upper"]
+
+
+@pytest.mark.parametrize("repository", ["basic/app:app", "bearer/app:app"])
+def test_another_registry_is_not_told_the_login(member, other_registry, repository):
+    task, _ = pulled(member, "stranger", "127.0.0.1:%d/%s" % (other_registry, repository))
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("CannotPullContainerError: "), task["stoppedReason"]
+
+
+def test_an_imported_image_is_not_pulled(machine, registry, layout):
+    """The registry has another one under this name."""
+    name = "127.0.0.1:%d/open/app:multi" % registry
+    machine.run("image", "load", layout, "--name", name)
+    definition = {**container("main", "echo imported"), "image": name}
+    task, containers = run_to_end(machine, "imported", containers=[definition])
+    assert containers["main"].get("exitCode") == 0, task
+    assert machine.logs(task["taskArn"]) == ["imported"]
+    _, own = run_to_end(machine, "imported", "true")
+    assert containers["main"]["imageDigest"] == own["main"]["imageDigest"]

@@ -134,8 +134,6 @@ class Wherry:
                                 **(environment or {}))
         for name in [n for n in self.environment if n.startswith(("AWS_", "ECS_")) and n not in (environment or {})]:
             del self.environment[name]
-        # The test image has a name that a public registry could know: nobody is to be asked for it.
-        self.environment.setdefault("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached")
         self.process = None
         self.agent_process = self.bridge = None
         self.output = self.data + ".output"

@@ -37,6 +37,9 @@ static bool check_attribute(struct call *call, const struct ecs_attribute *attri
 
 	if (!is_word(attribute->name, "-_/\\."))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid attribute name: %.*s", STR(attribute->name));
+	if (!instance_attribute_is_custom(attribute->name))
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "The attribute name prefixes 'ecs.' and 'com.amazonaws.ecs.' "
+			    "are reserved: %.*s", STR(attribute->name));
 	if (str_has(value) && (!is_word(value, "-_/\\.@: ") || str_trim(value).len != value.len))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid attribute value: %.*s", STR(value));
 	return true;

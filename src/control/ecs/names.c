@@ -2,6 +2,11 @@
 #include "control/call.h"
 #include "control/ecs/state.h"
 
+static struct str arn(struct plane *plane, const struct realm *realm, struct str type, struct str id)
+{
+	return ARENA_JOIN(plane_arena(plane), S("arn:aws:ecs:"), realm->region, S(":"), realm->account, S(":"), type, S("/"), id);
+}
+
 struct str ecs_arn(struct plane *plane, const struct realm *realm, const char *format, ...)
 {
 	struct arena *arena = plane_arena(plane);
@@ -11,32 +16,40 @@ struct str ecs_arn(struct plane *plane, const struct realm *realm, const char *f
 	va_start(args, format);
 	rest = arena_vprintf(arena, format, args);
 	va_end(args);
-	return arena_printf(arena, "arn:aws:ecs:%.*s:%.*s:%.*s", STR(realm->region), STR(realm->account), STR(rest));
+	return ARENA_JOIN(arena, S("arn:aws:ecs:"), realm->region, S(":"), realm->account, S(":"), rest);
 }
 
 struct str cluster_arn(struct plane *plane, const struct cluster_entry *cluster)
 {
-	return ecs_arn(plane, cluster->realm, "cluster/%.*s", STR(cluster->record->name));
+	return arn(plane, cluster->realm, S("cluster"), cluster->record->name);
 }
 
 struct str instance_arn(struct plane *plane, const struct instance_entry *instance)
 {
-	return ecs_arn(plane, instance->realm, "container-instance/%.*s", STR(entry_id(&instance->entry)));
+	return arn(plane, instance->realm, S("container-instance"), entry_id(&instance->entry));
 }
 
 struct str service_arn(struct plane *plane, const struct service_entry *service)
 {
-	return ecs_arn(plane, service->realm, "service/%.*s", STR(entry_id(&service->entry)));
+	return arn(plane, service->realm, S("service"), entry_id(&service->entry));
 }
 
 struct str task_arn(struct plane *plane, const struct task_entry *task)
 {
-	return ecs_arn(plane, task->realm, "task/%.*s", STR(entry_id(&task->entry)));
+	return arn(plane, task->realm, S("task"), entry_id(&task->entry));
+}
+
+struct str container_arn(struct plane *plane, const struct task_entry *task, struct str container_id)
+{
+	struct arena *arena = plane_arena(plane);
+
+	return arn(plane, task->realm, S("container"),
+		   ARENA_JOIN(arena, entry_id(&task->entry), S("/"), container_id));
 }
 
 struct str definition_arn(struct plane *plane, const struct definition_entry *definition)
 {
-	return ecs_arn(plane, definition->realm, "task-definition/%.*s", STR(entry_id(&definition->entry)));
+	return arn(plane, definition->realm, S("task-definition"), entry_id(&definition->entry));
 }
 
 /* A NUL would end the text where names are printed, and find what stands before it. */

@@ -306,8 +306,7 @@ static void put_container(struct plane *plane, const struct task_entry *entry,
 		.docker_config = arena_new(plane_arena(plane), struct acs_docker_config),
 	};
 	if (state)
-		to->container_arn = ecs_arn(plane, entry->realm, "container/%.*s/%.*s", STR(entry_id(&entry->entry)),
-					    STR(state->id));
+		to->container_arn = container_arn(plane, entry, state->id);
 	*to->docker_config = (struct acs_docker_config){
 		.version = S("1.17"), .config = docker_config(plane, from),
 		.host_config = host_config(plane, entry, from, memory.value, reservation.value)};

@@ -19,7 +19,7 @@ struct candidate {
 	struct placement_class *class;
 	struct instance_entry *instance;
 	struct link of_instance;
-	struct candidate *next;                          /* of the class */
+	struct link of_class;
 	struct bucket *leaf;
 	struct heap_node node;
 	int32_t group_tasks;                             /* of the class's group on the instance */
@@ -49,7 +49,7 @@ struct placement_class {
 	enum ranking rankings[RANKINGS_LIMIT];
 	size_t ranking_count;
 	struct bucket root;
-	struct candidate *candidates;
+	struct link candidates;                          /* candidate.of_class */
 	uint32_t instances, counts[REFUSAL_COUNT];
 	struct link waiting;                             /* service_entry.in_waiting */
 };
@@ -306,8 +306,7 @@ static void candidate_new(struct plane *plane, struct placement_class *class, st
 	candidate->instance = instance;
 	candidate->leaf = leaf_of(class, instance);
 	candidate->draw = str_hash(instance->by_id.key, class->key.len);
-	candidate->next = class->candidates;
-	class->candidates = candidate;
+	chain_append(&class->candidates, &candidate->of_class);
 	chain_append(&instance->candidates, &candidate->of_instance);
 	CHAIN_EACH(&instance->tasks, struct task_entry, on_instance, task)
 		candidate->group_tasks += str_equal(task->record->group, class->group);
@@ -319,7 +318,6 @@ static void candidate_new(struct plane *plane, struct placement_class *class, st
 	candidate_rate(plane, candidate);
 }
 
-/* Out of its class: the caller takes it off the class's list. */
 static void candidate_free(struct candidate *candidate)
 {
 	if (candidate->refusal == REFUSAL_NONE)
@@ -328,6 +326,7 @@ static void candidate_free(struct candidate *candidate)
 	candidate->class->counts[candidate->refusal]--;
 	candidate->class->instances--;
 	link_remove(&candidate->of_instance);
+	link_remove(&candidate->of_class);
 	free(candidate);
 }
 
@@ -342,12 +341,8 @@ static void class_free(struct placement_class *class)
 {
 	CHAIN_EACH(&class->waiting, struct service_entry, in_waiting, service)
 		placement_wait_end(service);
-	while (class->candidates) {
-		struct candidate *candidate = class->candidates;
-
-		class->candidates = candidate->next;
+	CHAIN_EACH(&class->candidates, struct candidate, of_class, candidate)
 		candidate_free(candidate);
-	}
 	free_heaps(&class->root);
 	link_remove(&class->in_cluster);
 	class->cluster->placement_class_count--;
@@ -499,6 +494,7 @@ static bool class_new(struct plane *plane, const struct placement_request *reque
 	class->cluster = request->cluster;
 	class->cluster->placement_class_count++;
 	chain_init(&class->waiting);
+	chain_init(&class->candidates);
 	copy = shape_copy(&shape_ecs_task_definition,
 			  &(struct ecs_task_definition){.requires_attributes = definition->requires_attributes},
 			  &class->arena);
@@ -599,7 +595,7 @@ void placement_why(const struct placement_class *class, struct placement_why *re
 	*ret_why = (struct placement_why){.instances = class->instances};
 	memcpy(ret_why->counts, class->counts, sizeof(class->counts));
 	/* The later a rule stands in the order, the nearer an instance came that fails only there. */
-	for (const struct candidate *candidate = class->candidates; candidate; candidate = candidate->next)
+	CHAIN_EACH(&class->candidates, struct candidate, of_class, candidate)
 		if (!nearest || candidate->refusal > nearest->refusal ||
 		    (candidate->refusal == nearest->refusal &&
 		     str_compare(candidate->instance->by_id.key, nearest->instance->by_id.key) < 0))
@@ -632,21 +628,10 @@ void placement_instance_new(struct plane *plane, struct instance_entry *instance
 		candidate_new(plane, class, instance);
 }
 
-static void unlist(struct candidate *candidate)
-{
-	struct candidate **slot = &candidate->class->candidates;
-
-	while (*slot != candidate)
-		slot = &(*slot)->next;
-	*slot = candidate->next;
-}
-
 void placement_instance_gone(struct plane *plane, struct instance_entry *instance)
 {
-	CHAIN_EACH(&instance->candidates, struct candidate, of_instance, candidate) {
-		unlist(candidate);
+	CHAIN_EACH(&instance->candidates, struct candidate, of_instance, candidate)
 		candidate_free(candidate);
-	}
 }
 
 static void candidate_move(struct candidate *candidate, struct bucket *leaf)
@@ -697,7 +682,7 @@ static void check_class(const struct placement_class *class)
 {
 	size_t available = 0, instances = 0;
 
-	for (struct candidate *candidate = class->candidates; candidate; candidate = candidate->next) {
+	CHAIN_EACH(&class->candidates, struct candidate, of_class, candidate) {
 		int32_t group_tasks = 0;
 
 		CHAIN_EACH(&candidate->instance->tasks, struct task_entry, on_instance, task)

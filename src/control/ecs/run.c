@@ -9,6 +9,8 @@
 
 enum {
 	RUN_LIMIT = 10, CONSTRAINTS_LIMIT = 10, STRATEGIES_LIMIT = 5, GROUP_LIMIT = 255, TOKEN_LIMIT = 64,
+	TOKENS_KEPT_LIMIT = 200000,                      /* for 24 hours each */
+	
 	STARTED_BY_LIMIT = 128, START_STARTED_BY_LIMIT = 36, OVERRIDES_LIMIT = 8192, FAILURES_LIMIT = 100,
 };
 
@@ -345,6 +347,8 @@ bool ecs_run_task(struct call *call, const struct ecs_run_task_request *in, stru
 		token_id = arena_printf(call->arena, "RunTask/%.*s/%.*s", STR(plan.cluster->record->name), STR(in->client_token));
 		token = entry_find(call->plane, call->realm, RECORD_CLIENT_TOKEN, token_id);
 	}
+	if (str_has(token_id) && !token && entry_count(call->plane, RECORD_CLIENT_TOKEN) >= TOKENS_KEPT_LIMIT)
+		return fail(&call->error, ERROR_THROTTLING, "Rate exceeded");
 	if (token)
 		return replay(call, token, plan.cluster, request, out);
 	if (!has_instances(plan.cluster))

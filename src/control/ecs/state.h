@@ -129,6 +129,7 @@ struct str cluster_arn(struct plane *plane, const struct cluster_entry *cluster)
 struct str instance_arn(struct plane *plane, const struct instance_entry *instance);
 struct str service_arn(struct plane *plane, const struct service_entry *service);
 struct str task_arn(struct plane *plane, const struct task_entry *task);
+struct str container_arn(struct plane *plane, const struct task_entry *task, struct str container_id);
 struct str definition_arn(struct plane *plane, const struct definition_entry *definition);
 
 /* ---- Tags (ecs-behaviour 13.4) */

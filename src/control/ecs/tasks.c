@@ -138,12 +138,11 @@ struct task_entry *task_create(struct plane *plane, const struct task_plan *plan
 		.created_at = now, .connectivity_at = now,
 		.version = {1, true}, .tags = plan->tags,
 	};
-	struct str id = arena_printf(plane_arena(plane), "%.*s/%.*s", STR(task.cluster), STR(task.id));
+	struct str id = ARENA_JOIN(plane_arena(plane), task.cluster, S("/"), task.id);
 	struct task_entry *entry;
 
 	task_move(&task, TASK_STATUS_PENDING);
-	emit(plane, plan->cluster->realm, RECORD_TASK, id, &task);
-	entry = entry_find(plane, plan->cluster->realm, RECORD_TASK, id);
+	entry = emit(plane, plan->cluster->realm, RECORD_TASK, id, &task);
 	session_send_task(plane, entry);
 	return entry;
 }
@@ -275,7 +274,7 @@ static void describe_container(struct plane *plane, const struct task_entry *ent
 	struct maybe_integer none = {0};
 
 	*to = (struct ecs_container){
-		.container_arn = ecs_arn(plane, entry->realm, "container/%.*s/%.*s", STR(entry_id(&entry->entry)), STR(from->id)),
+		.container_arn = container_arn(plane, entry, from->id),
 		.task_arn = task_arn(plane, entry),
 		.name = from->name,
 		.image_digest = from->image_digest,

@@ -352,3 +352,16 @@ TEST(an_error_says_what_was_being_done)
 	EXPECT_STR(error_wire_name(ERROR_CLIENT), S("ClientException"));
 	assert_int_equal(error_http_status(ERROR_SERVICE_UNAVAILABLE), 503);
 }
+
+TEST(what_an_arena_prints_stays_a_c_string)
+{
+	auto_arena arena = {0};
+	struct str first = arena_printf(&arena, "%s-%d", "first", 1);
+	struct str second = arena_printf(&arena, "second");
+
+	assert_string_equal(first.ptr, "first-1");
+	assert_string_equal(second.ptr, "second");
+	EXPECT_STR(ARENA_JOIN(&arena, first, S("/"), STR_NONE, second), S("first-1/second"));
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(arena_printf(&arena, "%0*d", i, 7).len, i ? i : 1);
+}

@@ -1,9 +1,15 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "host/cgroup.h"
+#include "host/image.h"
+#include "host/keeper.h"
 #include "os/clock.h"
 #include "test/unit/host/world.h"
 
@@ -406,6 +412,45 @@ TEST(a_task_without_running_containers_costs_no_keeper)
 	for (int i = 0; i < 500 && has_keeper(world); i++)
 		clock_sleep(10 * USEC_PER_MSEC);
 	assert_false(has_keeper(world));
+	destroy(world, task);
+	world_free(world);
+}
+
+/* Listens on a port of this machine's own, and never answers. */
+static int listen_mute(int *ret_port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
+TEST(no_registry_is_asked_for_an_imported_image)
+{
+	struct world *world = world_new();
+	struct agent_task *task;
+	struct error error;
+	size_t count;
+	int fd, port;
+
+	if (!world)
+		skip();
+	world_shell(world, "ip link set lo up");
+	fd = listen_mute(&port);
+	if (!images_load(world->images, arena_printf(&world->arena, "%s/image.tar", world->folder),
+			 arena_printf(&world->arena, "127.0.0.1:%d/own/app:1", port), &world->arena, &count, &error))
+		fail_msg("%s", error.text);
+	task = world_task(world, arena_printf(&world->arena, "{\"arn\":\"arn:x/" WORLD_ID "\",\"containers\":["
+		"{\"name\":\"app\",\"image\":\"127.0.0.1:%d/own/app:1\"}]}%c", port, '\0').ptr);
+	world_submit(world, JOB_PULL, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_PULL);
+	assert_true(accept4(fd, NULL, NULL, SOCK_CLOEXEC) < 0 && errno == EAGAIN);
+	close(fd);
 	destroy(world, task);
 	world_free(world);
 }

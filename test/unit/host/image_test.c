@@ -43,6 +43,13 @@ static struct str layer_file(struct bench *bench, const struct image *image, siz
 
 static struct str layout(void) { return str_of(test_registry()->layout); }
 
+/* A layout of one image of it. */
+static struct str layout_of(struct bench *bench, const char *tag)
+{
+	run_output(&bench->arena, "skopeo copy -q oci:%.*s:%s oci:%s/%s", STR(layout()), tag, bench->folder, tag);
+	return arena_printf(&bench->arena, "%s/%s", bench->folder, tag);
+}
+
 /* What must be left after a failure and a collection: nothing. */
 static void expect_empty(struct bench *bench)
 {
@@ -92,6 +99,32 @@ TEST(references_are_read_as_docker_reads_them)
 	assert_false(str_has(reference.tag));
 	image_reference_parse(S("Upper"), &arena, &reference, &error);
 	EXPECT_STR(str_of(error.text), S("invalid reference format: repository name must be lowercase: 'Upper'"));
+}
+
+TEST(a_login_is_found_by_its_registry)
+{
+	static const struct { const char *text, *registry; } rows[] = {
+		{"https://index.docker.io/v1/", "docker.io"}, {"docker.io", "docker.io"}, {"registry-1.docker.io", "docker.io"},
+		{"Host:5000", "Host:5000"}, {"http://localhost/v2/", "localhost"}, {"https://[::1]:5000", "[::1]:5000"},
+	};
+	static const char *const bad[] = {"", "https://", "/v1/", "ftp://host", "host:", "a b", "user@host"};
+	struct image_registry_login items[] = {{S("docker.io"), {S("hub"), S("a")}}, {S("Host:5000"), {S("own"), S("b")}}};
+	struct image_logins logins = {items, COUNT(items)};
+	auto_arena arena = {0};
+	struct str registry;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_true(image_registry_parse(str_of(rows[i].text), &registry));
+		EXPECT_STR(registry, str_of(rows[i].registry));
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		if (image_registry_parse(str_of(bad[i]), &registry))
+			fail_msg("'%s' was taken", bad[i]);
+	EXPECT_STR(image_login_find(&logins, S("busybox"), &arena)->username, S("hub"));
+	EXPECT_STR(image_login_find(&logins, S("index.docker.io/me/app:1"), &arena)->username, S("hub"));
+	EXPECT_STR(image_login_find(&logins, S("host:5000/app"), &arena)->username, S("own"));
+	assert_null(image_login_find(&logins, S("host/app"), &arena));
+	assert_null(image_login_find(&logins, S("NOT AN IMAGE"), &arena));
 }
 
 TEST(a_name_has_a_limit)
@@ -264,6 +297,29 @@ TEST(a_layout_is_loaded_from_folder_and_tar)
 	assert_true(images_load(bench.images, arena_printf(&bench.arena, "%s/small", bench.folder), S("other"), &bench.arena,
 				&count, &bench.error));
 	assert_true(images_find(bench.images, S("other:latest"), &bench.arena, &image, &bench.error));
+}
+
+TEST(a_name_remembers_whether_it_was_imported_last)
+{
+	struct image image, *list;
+	auto_bench bench;
+	struct str name;
+	size_t count;
+
+	bench_init(&bench);
+	name = name_of(&bench, "open/x:app");
+	assert_true(pull(&bench, "open/x:app", &image));
+	assert_true(images_find(bench.images, name, &bench.arena, &image, &bench.error));
+	assert_false(image.imported);
+	if (!images_load(bench.images, layout_of(&bench, "app"), name, &bench.arena, &count, &bench.error))
+		fail_msg("%s", bench.error.text);
+	assert_true(images_find(bench.images, name, &bench.arena, &image, &bench.error));
+	assert_true(image.imported);
+	assert_true(images_list(bench.images, &bench.arena, &list, &count, &bench.error));
+	assert_true(count == 1 && list[0].imported);
+	assert_true(pull(&bench, "open/x:app", &image));
+	assert_true(images_find(bench.images, name, &bench.arena, &image, &bench.error));
+	assert_false(image.imported);
 }
 
 TEST(a_docker_archive_is_loaded)

@@ -152,7 +152,7 @@ void world_open(struct world *world)
 		.keeper = find_keeper(arena),
 		.images = world->images,
 		.network = world->network,
-		.pull_behavior = S("prefer-cached"),
+		.pull_behavior = S("default"),
 	};
 	if (!hands_new(&options, &world->hands, &err))
 		fail_msg("%s", err.text);

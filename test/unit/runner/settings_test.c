@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "test.h"
+#include "base/buffer.h"
 #include "runner/query.h"
 #include "runner/settings.h"
 
@@ -100,6 +101,89 @@ TEST(a_bad_value_is_an_error_that_names_its_variable)
 		if (!str_starts(str_of(error.text), str_slice(str_of(bad[i]), 0, str_find(str_of(bad[i]), '='))))
 			fail_msg("'%s' does not name the variable", error.text);
 	}
+}
+
+static const struct image_login *login_for(const struct settings *settings, const char *name, struct arena *arena)
+{
+	return image_login_find(&settings->logins, str_of(name), arena);
+}
+
+TEST(registry_logins_are_read_in_both_forms)
+{
+	static const char *const texts[] = {
+		"ECS_ENGINE_AUTH_TYPE=docker\nECS_ENGINE_AUTH_DATA={\"https://index.docker.io/v1/\":{\"username\":\"me\","
+		"\"password\":\"a:b\",\"email\":\"me@example\"},\"host:5000\":{\"username\":\"robot\",\"password\":\"\"}}\n",
+		"ECS_ENGINE_AUTH_TYPE=dockercfg\nECS_ENGINE_AUTH_DATA='{\"https://index.docker.io/v1/\":{\"auth\":\"bWU6YTpi\","
+		"\"email\":\"me@example\"},\"host:5000\":{\"auth\":\"cm9ib3Q6\"}}'\n",
+	};
+
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		auto_arena arena = {0};
+		struct settings settings;
+		struct error error;
+
+		if (!read_text(texts[i], &arena, &settings, &error))
+			fail_msg("%s", error.text);
+		assert_int_equal(settings.logins.count, 2);
+		EXPECT_STR(login_for(&settings, "me/app", &arena)->username, S("me"));
+		EXPECT_STR(login_for(&settings, "me/app", &arena)->password, S("a:b"));
+		EXPECT_STR(login_for(&settings, "host:5000/app:1", &arena)->username, S("robot"));
+		EXPECT_STR(login_for(&settings, "host:5000/app:1", &arena)->password, S(""));
+		assert_null(login_for(&settings, "host:5001/app:1", &arena));
+	}
+}
+
+TEST(a_bad_login_is_an_error_that_does_not_tell_it)
+{
+	static const struct { const char *type, *data; } bad[] = {
+		{ "docker", "secret" }, { "docker", "[\"secret\"]" }, { "docker", "{\"host\":\"secret\"}" },
+		{ "docker", "{\"host\":null}" }, { "docker", "{\"host\":{\"password\":\"secret\"}}" },
+		{ "docker", "{\"host\":{\"username\":\"me\"}}" }, { "docker", "{\"host\":{\"auth\":\"bWU6YTpi\"}}" },
+		{ "docker", "{\"https://\":{\"username\":\"me\",\"password\":\"secret\"}}" },
+		{ "dockercfg", "{\"host\":{}}" }, { "dockercfg", "{\"host\":{\"auth\":\"secret\"}}" },
+		{ "dockercfg", "{\"host\":{\"auth\":\"c2VjcmV0\"}}" }, { "dockercfg", "{\"host\":{\"auth\":\"OnNlY3JldA==\"}}" },
+	};
+
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		auto_arena arena = {0};
+		struct settings settings;
+		struct error error = {0};
+		struct str text = arena_printf(&arena, "ECS_ENGINE_AUTH_TYPE=%s\nECS_ENGINE_AUTH_DATA=%s", bad[i].type, bad[i].data);
+
+		if (read_text(arena_cstr(&arena, text), &arena, &settings, &error))
+			fail_msg("'%s' was taken", bad[i].data);
+		if (!str_starts(str_of(error.text), S("ECS_ENGINE_AUTH_DATA")) || str_contains(str_of(error.text), S("secret")))
+			fail_msg("%s", error.text);
+	}
+}
+
+static bool read_many_logins(int count, struct error *err)
+{
+	auto_arena arena = {0};
+	auto_buffer text = {0};
+	struct settings settings;
+
+	buffer_add(&text, S("ECS_ENGINE_AUTH_TYPE=docker\nECS_ENGINE_AUTH_DATA={"));
+	for (int i = 0; i < count; i++)
+		buffer_printf(&text, "%s\"h%d\":{\"username\":\"u\",\"password\":\"p\"}", i ? "," : "", i);
+	buffer_add(&text, S("}"));
+	return read_text(arena_cstr(&arena, buffer_str(&text)), &arena, &settings, err);
+}
+
+TEST(logins_need_a_type_and_have_a_limit)
+{
+	auto_arena arena = {0};
+	struct settings settings;
+	struct error error;
+
+	assert_false(read_text("ECS_ENGINE_AUTH_DATA={}", &arena, &settings, &error));
+	assert_true(str_starts(str_of(error.text), S("ECS_ENGINE_AUTH_TYPE is not set")));
+	assert_false(read_text("ECS_ENGINE_AUTH_TYPE=podman", &arena, &settings, &error));
+	assert_true(str_starts(str_of(error.text), S("ECS_ENGINE_AUTH_TYPE is 'podman'")));
+	assert_true(read_text("ECS_ENGINE_AUTH_TYPE=docker", &arena, &settings, &error));
+	assert_true(read_many_logins(SETTINGS_ENTRIES_LIMIT, &error));
+	assert_false(read_many_logins(SETTINGS_ENTRIES_LIMIT + 1, &error));
+	assert_true(str_starts(str_of(error.text), S("ECS_ENGINE_AUTH_DATA is not")));
 }
 
 TEST(a_query_is_encoded_without_plus)
