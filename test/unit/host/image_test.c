@@ -123,7 +123,7 @@ TEST(a_login_is_found_by_its_registry)
 	EXPECT_STR(image_login_find(&logins, S("busybox"), &arena)->username, S("hub"));
 	EXPECT_STR(image_login_find(&logins, S("index.docker.io/me/app:1"), &arena)->username, S("hub"));
 	EXPECT_STR(image_login_find(&logins, S("host:5000/app"), &arena)->username, S("own"));
-	assert_null(image_login_find(&logins, S("host/app"), &arena));
+	assert_null(image_login_find(&logins, S("host.example/app"), &arena));
 	assert_null(image_login_find(&logins, S("NOT AN IMAGE"), &arena));
 }
 

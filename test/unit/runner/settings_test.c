@@ -137,7 +137,7 @@ TEST(a_bad_login_is_an_error_that_does_not_tell_it)
 {
 	static const struct { const char *type, *data; } bad[] = {
 		{ "docker", "secret" }, { "docker", "[\"secret\"]" }, { "docker", "{\"host\":\"secret\"}" },
-		{ "docker", "{\"host\":null}" }, { "docker", "{\"host\":{\"password\":\"secret\"}}" },
+		{ "docker", "{\"host\":{\"password\":\"secret\"}}" },
 		{ "docker", "{\"host\":{\"username\":\"me\"}}" }, { "docker", "{\"host\":{\"auth\":\"bWU6YTpi\"}}" },
 		{ "docker", "{\"https://\":{\"username\":\"me\",\"password\":\"secret\"}}" },
 		{ "dockercfg", "{\"host\":{}}" }, { "dockercfg", "{\"host\":{\"auth\":\"secret\"}}" },
