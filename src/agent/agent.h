@@ -41,9 +41,10 @@ enum {
 /* ---- What the hands are asked to do. Each ends in exactly one fact of the same kind. */
 enum job_kind {
 	JOB_PULL,                                        /* make the container's image present */
-	JOB_CREATE,                                      /* the task's cgroup and keeper */
-	JOB_START,                                       /* root file system, network, process */
+	JOB_CREATE,                                      /* the task's cgroup, network (awsvpc), volumes, keeper */
+	JOB_START,                                       /* root file system, network, process; again: a restart in place */
 	JOB_SIGNAL,                                      /* `signal` to the container's first process */
+	JOB_PROBE,                                       /* the container's health check, once (docker's Healthcheck.Test) */
 	JOB_DESTROY,                                     /* all of the task: containers, network, cgroup, keeper */
 	JOB_KIND_COUNT
 };
@@ -52,13 +53,13 @@ struct job {
 	enum job_kind kind;
 	struct str task_id;                              /* 32 hex digits */
 	const struct agent_task *task;                   /* good until the next agent_step */
-	uint32_t container;                              /* index into task->task->containers; PULL, START, SIGNAL */
+	uint32_t container;                              /* index into task->task->containers; PULL, START, SIGNAL, PROBE */
 	int signal;
 };
 
 /* ---- What the hands report. FACT_EXIT comes on its own, when a container's process ends. */
 enum fact_kind {
-	FACT_PULL = JOB_PULL, FACT_CREATE, FACT_START, FACT_SIGNAL, FACT_DESTROY,
+	FACT_PULL = JOB_PULL, FACT_CREATE, FACT_START, FACT_SIGNAL, FACT_PROBE, FACT_DESTROY,
 	FACT_EXIT,
 	/* After a restart of the agent, one for each container that a keeper still holds (running or exited):
 	 * `running`, `runtime_id`, times and exit_code tell which. Then one FACT_RECONCILED. Also when a
@@ -73,7 +74,9 @@ struct fact {
 	struct str task_id;
 	struct str container;                            /* its name */
 	bool ok;
-	struct str reason;                               /* "CannotPullContainerError: …" (agent-protocol 5.3) when !ok */
+	/* "CannotPullContainerError: …" (agent-protocol 5.3) when !ok. PROBE: ok when it exited with 0 in time, else the
+	 * end of what it said, or why it did not run. */
+	struct str reason;
 	struct str image_digest;                         /* PULL */
 	struct str runtime_id;                           /* START, FOUND */
 	struct ecs_network_bindings bindings;            /* START, FOUND */

@@ -11,8 +11,14 @@ struct call {
 	struct realm *realm;                             /* the caller's account and the request's region */
 	const struct caller *caller;
 	struct arena *arena;
+	uint64_t ticket;
+	bool parked;                                     /* set by the handler: the answer comes later, by plane_answer */
 	struct error error;
 	struct ecs_resource_ids resource_ids;            /* set together with ERROR_CONFLICT */
 };
+
+/* Answers a parked call. `output` (NULL: `error`) must be good until the end of the step. */
+void plane_answer(struct plane *plane, uint64_t ticket, const struct operation *operation, const void *output,
+		  const struct error *error);
 
 typedef bool (*handler)(struct call *call, const void *in, void *out);

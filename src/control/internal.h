@@ -17,6 +17,9 @@ void ecs_statistics(const struct plane *plane, struct plane_statistics *ret_stat
 
 /* NULL where the operation is not built. */
 handler ecs_handler(const struct operation *operation);
+handler ec2_handler(const struct operation *operation);
+handler efs_handler(const struct operation *operation);
+handler logs_handler(const struct operation *operation);
 handler wherry_handler(const struct operation *operation);
 
 struct realm *plane_realm(struct plane *plane, struct str account, struct str region);    /* made when new */

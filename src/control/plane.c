@@ -1,6 +1,9 @@
 #include "control/plane.h"
 #include <assert.h>
 #include <stdio.h>
+#include "api/ec2.h"
+#include "api/efs.h"
+#include "api/logs.h"
 #include "api/wherry.h"
 #include "control/internal.h"
 
@@ -31,6 +34,9 @@ static const struct {
 	handler (*find)(const struct operation *operation);
 } rooms[] = {
 	{&api_ecs, ecs_handler},
+	{&api_ec2, ec2_handler},
+	{&api_efs, efs_handler},
+	{&api_logs, logs_handler},
 	{&api_wherry, wherry_handler},
 };
 
@@ -368,7 +374,8 @@ static void answer_call(struct plane *plane, const struct event *event)
 	handler handle = find_handler(operation);
 	struct call call = {.plane = plane,
 			    .realm = plane_realm(plane, event->call.caller.account, event->call.region),
-			    .caller = &event->call.caller, .arena = plane->arena};
+			    .caller = &event->call.caller, .arena = plane->arena,
+			    .ticket = event->call.ticket};
 	size_t emitted = plane->out->records.count;
 	struct reply *reply;
 	void *output = arena_alloc(plane->arena, 1, operation->output->size, 16);
@@ -380,10 +387,22 @@ static void answer_call(struct plane *plane, const struct event *event)
 		done = fail(&call.error, ERROR_UNSUPPORTED_FEATURE,
 			    "Wherry knows the operation %.*s but does not do it yet.", STR(operation->name));
 	assert(done || plane->out->records.count == emitted);
+	if (done && call.parked)
+		return;
 	reply = list_push(&plane->out->replies);
 	*reply = (struct reply){.ticket = event->call.ticket, .operation = operation,
 				.output = done ? output : NULL, .error = call.error,
 				.resource_ids = call.resource_ids};
+}
+
+void plane_answer(struct plane *plane, uint64_t ticket, const struct operation *operation, const void *output,
+		  const struct error *error)
+{
+	struct reply *reply = list_push(&plane->out->replies);
+
+	*reply = (struct reply){.ticket = ticket, .operation = operation, .output = output};
+	if (!output)
+		reply->error = *error;
 }
 
 static void ignore(struct plane *plane, const struct event *event)

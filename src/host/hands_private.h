@@ -11,7 +11,7 @@
 #include "host/keeper.h"
 
 enum chore_kind {
-	WORK_PULL = JOB_PULL, WORK_CREATE, WORK_START, WORK_SIGNAL, WORK_DESTROY,
+	WORK_PULL = JOB_PULL, WORK_CREATE, WORK_START, WORK_SIGNAL, WORK_PROBE, WORK_DESTROY,
 	WORK_STARTED,                                    /* unasked: a start from before a restart of the agent */
 	WORK_EXITED, WORK_LOST, WORK_RECONCILE,
 	WORK_KIND_COUNT

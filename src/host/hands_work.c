@@ -644,6 +644,17 @@ static void do_signal(struct hands *hands, struct lane *lane, struct chore *chor
 	tell_result(hands, &fact, ok, &err);
 }
 
+/* ---- JOB_PROBE ---- */
+
+static void do_probe(struct hands *hands, struct lane *lane, struct chore *chore)
+{
+	struct fact fact = fact_of(FACT_PROBE, lane->task_id, chore->name);
+	struct error err = {0};
+
+	fail(&err, ERROR_UNSUPPORTED_FEATURE, "this agent does not run health checks");
+	tell_result(hands, &fact, false, &err);
+}
+
 /* ---- JOB_DESTROY ---- */
 
 static void forget_container(struct hands *hands, struct str task_id, struct str name)
@@ -956,6 +967,7 @@ static void (*const works[])(struct hands *hands, struct lane *lane, struct chor
 	[WORK_CREATE] = do_create,
 	[WORK_START] = do_start,
 	[WORK_SIGNAL] = do_signal,
+	[WORK_PROBE] = do_probe,
 	[WORK_DESTROY] = do_destroy,
 	[WORK_STARTED] = do_started,
 	[WORK_EXITED] = do_exited,

@@ -1,14 +1,17 @@
 #include "server/front.h"
 #include <stdio.h>
 #include <unistd.h>
+#include "api/ec2.h"
 #include "api/ecs.h"
+#include "api/efs.h"
+#include "api/logs.h"
 #include "api/wherry.h"
 #include "os/clock.h"
 #include "server/channel.h"
 #include "server/faults.h"
 #include "server/regions.h"
 
-static const struct api *const services[] = {&api_ecs, &api_wherry};
+static const struct api *const services[] = {&api_ecs, &api_ec2, &api_efs, &api_logs, &api_wherry};
 
 /* Asked in this order; the last speaks to everyone. */
 static const struct protocol *const protocols[] = {&protocol_json_1_0, &protocol_json_1_1};
