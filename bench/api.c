@@ -5,20 +5,16 @@
  * Starts the server itself on a new data folder and a free port. Client and server share the machine: the server's
  * own CPU time for each request is printed, too. RunTask goes onto instances that are registered through the API and
  * hold their channels open, as agents do. */
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "base/buffer.h"
 #include "bench/client.h"
+#include "bench/served.h"
 #include "os/clock.h"
-#include "os/file.h"
 #include "wire/json.h"
 
 enum {
@@ -31,8 +27,8 @@ enum {
 struct bench {
 	struct arena arena;
 	const char *folder;
-	struct target target;
-	pid_t server;
+	struct served served;
+	struct target target;                            /* the same as served.target */
 	int64_t span_usec;
 	int channels[INSTANCES];
 	pthread_t agents;
@@ -41,71 +37,6 @@ struct bench {
 };
 
 /* ---- the server */
-
-static pid_t server_pid;
-
-/* Also after give_up. */
-static void end_server(void)
-{
-	if (server_pid > 0)
-		kill(server_pid, SIGTERM);
-}
-
-static void start_server(struct bench *bench, char *program)
-{
-	int ready[2];
-	char url[256] = {0}, *variable;
-	struct str address;
-
-	if (pipe(ready) != 0)
-		give_up("pipe", NULL);
-	fcntl(ready[0], F_SETFD, FD_CLOEXEC);
-	variable = arena_cstr(&bench->arena, arena_printf(&bench->arena, "WHERRY_READY_FD=%d", ready[1]));
-	char *arguments[] = {program, "server", "--listen", "127.0.0.1:0", "--data", (char *)bench->folder, NULL};
-	char *environment[] = {variable, "WHERRY_ROOT_ACCESS_KEY_ID=bench", "WHERRY_ROOT_SECRET_ACCESS_KEY=secret", NULL};
-	posix_spawn_file_actions_t actions;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	if (posix_spawn(&bench->server, program, &actions, NULL, arguments, environment) != 0)
-		give_up(program, NULL);
-	server_pid = bench->server;
-	atexit(end_server);
-	posix_spawn_file_actions_destroy(&actions);
-	close(ready[1]);
-	if (read(ready[0], url, sizeof(url) - 1) <= 0)
-		give_up("the server did not start", NULL);
-	close(ready[0]);
-	address = arena_copy(&bench->arena, str_of(strstr(url, "//") + 2));
-	bench->target = (struct target){
-		.port = (int)strtol(strrchr(url, ':') + 1, NULL, 10), .host = address,
-		.credentials = {.key_id = S("bench"), .secret = S("secret")}, .sigv4 = sigv4_new()};
-}
-
-static void stop_server(struct bench *bench)
-{
-	end_server();
-	waitpid(bench->server, NULL, 0);
-	server_pid = 0;
-	sigv4_free(bench->target.sigv4);
-}
-
-/* Of all its threads, in seconds. */
-static double server_cpu(const struct bench *bench)
-{
-	auto_arena arena = {0};
-	char *path = arena_cstr(&arena, arena_printf(&arena, "/proc/%d/stat", (int)bench->server));
-	unsigned long long user, kernel;
-	struct error err;
-	struct str text;
-
-	if (!file_read(AT_FDCWD, path, 4096, &arena, &text, &err))
-		give_up("stat", &err);
-	text = str_slice(text, str_find_last(text, ')') + 2, text.len);
-	if (sscanf(arena_cstr(&arena, text), "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel) != 2)
-		give_up(path, NULL);
-	return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
-}
 
 static uint64_t server_metric(const struct bench *bench, const char *name)
 {
@@ -308,9 +239,9 @@ static void measure(struct bench *bench, const struct workload *workload)
 		requests[i] = client_request(&bench->target, workload->operation, workload->body(bench, i), &arena);
 	commits = server_metric(bench, "wherry_commits_total");
 	changes = server_metric(bench, "wherry_changes_total");
-	cpu = server_cpu(bench);
+	cpu = served_cpu(&bench->served);
 	client_run(&load, &arena, &result);
-	cpu = server_cpu(bench) - cpu;
+	cpu = served_cpu(&bench->served) - cpu;
 	commits = server_metric(bench, "wherry_commits_total") - commits;
 	changes = server_metric(bench, "wherry_changes_total") - changes;
 	if (result.failures)
@@ -334,7 +265,8 @@ int main(int count, char **arguments)
 		give_up("usage: bench_api WHERRY [SECONDS [NAME]]", NULL);
 	bench.span_usec = seconds * USEC_PER_SEC;
 	bench.folder = scratch_make(&bench.arena);
-	start_server(&bench, arguments[1]);
+	served_start(&bench.served, arguments[1], bench.folder, &bench.arena);
+	bench.target = bench.served.target;
 	make_clusters(&bench);
 	make_instances(&bench);
 	make_tasks(&bench);
@@ -343,7 +275,7 @@ int main(int count, char **arguments)
 			measure(&bench, &workloads[i]);
 	atomic_store(&bench.ending, true);
 	pthread_join(bench.agents, NULL);
-	stop_server(&bench);
+	served_stop(&bench.served);
 	scratch_remove(bench.folder);
 	arena_fini(&bench.arena);
 	return 0;

@@ -49,8 +49,9 @@ static struct str signed_request(const struct target *target, struct sigv4_reque
 	auto_buffer out = {0};
 
 	request->headers = headers;
-	request->header_count += sigv4_sign(target->sigv4, request, &target->credentials, S("us-east-1"), S("ecs"), clock_now(),
-					    arena, headers + request->header_count);
+	request->header_count += sigv4_sign(target->sigv4, request, &target->credentials, S("us-east-1"),
+					    target->service ? str_of(target->service) : S("ecs"), clock_now(), arena,
+					    headers + request->header_count);
 	buffer_printf(&out, "%.*s %.*s%s%.*s HTTP/1.1\r\n", STR(request->method), STR(request->path),
 		      request->query.len ? "?" : "", STR(request->query));
 	for (size_t i = 0; i < request->header_count; i++)
@@ -68,7 +69,8 @@ struct str client_request(const struct target *target, const char *operation, st
 	struct sigv4_header headers[8] = {
 		{S("Host"), target->host},
 		{S("Content-Type"), S("application/x-amz-json-1.1")},
-		{S("X-Amz-Target"), arena_printf(arena, "AmazonEC2ContainerServiceV20141113.%s", operation)},
+		{S("X-Amz-Target"), arena_printf(arena, "%s.%s", target->prefix ? target->prefix : "AmazonEC2ContainerServiceV20141113",
+						 operation)},
 	};
 	struct sigv4_request request = {.method = S("POST"), .path = S("/"), .query = S(""), .header_count = 3, .body = body};
 

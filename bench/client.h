@@ -12,6 +12,7 @@ struct target {
 	struct str host;                                 /* "127.0.0.1:PORT" */
 	struct sigv4_credentials credentials;
 	struct sigv4 *sigv4;
+	const char *service, *prefix;                    /* whose operations are asked for; NULL: ECS */
 };
 
 struct load {
@@ -30,7 +31,7 @@ struct load_result {
 
 int client_connect(int port);
 
-/* A signed request for an operation of ECS, or (upgrade) for PATH?QUERY. */
+/* A signed request for an operation, or (upgrade) for PATH?QUERY. */
 struct str client_request(const struct target *target, const char *operation, struct str body, struct arena *arena);
 struct str client_upgrade(const struct target *target, const char *path, struct str query, struct arena *arena);
 

@@ -3,7 +3,8 @@
 
 Both run the same image and command with the same limits and networks, taking turns; the image is there already. Wherry's
 time is what a client sees: from before RunTask to the answer of DescribeTasks that says RUNNING (asked every 2 ms). Podman's is that of
-`podman run -d`, which ends when the container has started. Needs root; makes a network namespace of its own."""
+`podman run -d`, which ends when the container has started. `awsvpc` is an interface of a VPC with its security group, and the awslogs
+driver. Needs root; makes a network namespace of its own."""
 import concurrent.futures
 import ctypes
 import multiprocessing
@@ -19,8 +20,10 @@ from support import Client, figure, memory, spread, use_build
 use_build(sys.argv[1] if len(sys.argv) > 1 else "build")
 import wherry  # noqa: E402  (it reads the build folder when it is loaded)
 
-NETWORKS = ("bridge", "host")
+NETWORKS = ("awsvpc", "bridge", "host")
+PODMAN_NETWORKS = ("bridge", "host")
 LAUNCHES = int(sys.argv[2]) if len(sys.argv) > 2 else 200
+MEANS = {"awsvpc": "awsvpc network with a security group, awslogs", "bridge": "bridge network", "host": "host network"}
 PODMAN_EVERY = 4                                         # launches of Wherry for each of podman, which takes much longer
 SUSTAINED, IN_FLIGHT = 100, 4
 SETTLE_SECONDS = 0.03                                    # a shell that has no trap yet would sit out its stop timeout
@@ -70,7 +73,7 @@ class Podman:
                               timeout=60)
         self.image = done.stdout.strip()
         try:
-            for network in NETWORKS:
+            for network in PODMAN_NETWORKS:
                 self.remove(self.run(network)[1])
         except (RuntimeError, IndexError, subprocess.SubprocessError) as problem:
             return "podman does not run here: %s" % problem
@@ -107,13 +110,18 @@ class Podman:
 class Launcher:
     def __init__(self, machine):
         self.client = Client(machine.port, machine.keys())
+        machine.client(service="logs").create_log_group(logGroupName="/bench")
+        subnets = machine.client(service="ec2").describe_subnets()["Subnets"]
+        self.more = {"awsvpc": {"networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnets[0]["SubnetId"]]}}}}
+        logs = {"logConfiguration": {"logDriver": "awslogs", "options": {
+            "awslogs-group": "/bench", "awslogs-region": wherry.REGION, "awslogs-stream-prefix": "launch"}}}
         for network in NETWORKS:
             self.client.call("RegisterTaskDefinition", family="bench-" + network, networkMode=network, containerDefinitions=[
                 {"name": "main", "image": wherry.SHELL, "memory": 32, "cpu": 16, "essential": True, "stopTimeout": 2,
-                 "command": COMMAND}])
+                 "command": COMMAND, **(logs if network == "awsvpc" else {})}])
 
     def run_task(self, network):
-        reply = self.client.call("RunTask", taskDefinition="bench-" + network)
+        reply = self.client.call("RunTask", taskDefinition="bench-" + network, **self.more.get(network, {}))
         if reply["failures"]:
             raise RuntimeError(reply["failures"])
         return reply["tasks"][0]["taskArn"]
@@ -170,10 +178,10 @@ def single(launcher, podman):
             ours[network].append(took)
             time.sleep(SETTLE_SECONDS)
             launcher.stop(arn)
-            if not podman.problem and number % PODMAN_EVERY == 0:
+            if not podman.problem and number % PODMAN_EVERY == 0 and network in PODMAN_NETWORKS:
                 theirs[network].append(podman.ask("run", network))
     for network in NETWORKS:
-        spread("launch." + network, ours[network], "%d launches, one at a time, %s network, image present" % (LAUNCHES, network))
+        spread("launch." + network, ours[network], "%d launches, one at a time, %s, image present" % (LAUNCHES, MEANS[network]))
         if theirs[network]:
             spread("launch.podman." + network, theirs[network],
                    "`podman run -d`, %d launches between the others, same image and limits" % len(theirs[network]))
@@ -185,9 +193,9 @@ def sustained(launcher, podman, before):
         figure("launch.keeper", sum(shares) / len(shares), "MiB",
                "PSS of a task's keeper, %d tasks running, %d keepers there" % (count, len(shares)))
     for network in NETWORKS:
-        figure("launch.%s.rate" % network, launcher.sustained(network, measure if network == "bridge" else lambda count: None),
+        figure("launch.%s.rate" % network, launcher.sustained(network, measure if network == "awsvpc" else lambda count: None),
                "launches/s", "%d launches, %d under way" % (SUSTAINED, IN_FLIGHT))
-        if not podman.problem:
+        if not podman.problem and network in PODMAN_NETWORKS:
             figure("launch.podman.%s.rate" % network, podman.ask("sustained", network), "launches/s",
                    "%d `podman run -d`, %d under way" % (SUSTAINED // 2, IN_FLIGHT))
 

@@ -138,6 +138,19 @@ void check_server_crash(struct sim *sim)
 /* What a task asks of a machine by its definition, worked out apart from the plane. */
 struct needs { int64_t cpu, memory; int ports[4]; size_t port_count; };
 
+/* What is asked of the whole task counts instead; an interface of its own has all ports. */
+static void task_limits(const struct ecs_task_definition *definition, struct needs *needs)
+{
+	int64_t value;
+
+	if (str_to_long(definition->cpu, &value) && value > 0)
+		needs->cpu = value;
+	if (str_to_long(definition->memory, &value) && value > 0)
+		needs->memory = value;
+	if (definition->network_mode == ECS_NETWORK_MODE_AWSVPC)
+		needs->port_count = 0;
+}
+
 static struct needs needs_of(const struct snapshot *snapshot, struct str definition)
 {
 	struct needs needs = {0};
@@ -153,11 +166,12 @@ static struct needs needs_of(const struct snapshot *snapshot, struct str definit
 			const struct ecs_container_definition *container = &found->container_definitions.items[i];
 
 			needs.cpu += container->cpu.value;
-			needs.memory += container->memory.value;
+			needs.memory += container->memory.has ? container->memory.value : container->memory_reservation.value;
 			for (size_t j = 0; j < container->port_mappings.count && needs.port_count < COUNT(needs.ports); j++)
 				if (container->port_mappings.items[j].host_port.value)
 					needs.ports[needs.port_count++] = container->port_mappings.items[j].host_port.value;
 		}
+		task_limits(found, &needs);
 	}
 	return needs;
 }
@@ -241,7 +255,7 @@ void check_container_start(struct sim *sim, struct container *container)
 					STR(container->box->id), STR(container->name));
 	struct needs sum = {0};
 
-	if (map_put(&sim->starts, start, machine))
+	if (map_put(&sim->starts, start, machine) && container->run == 1)
 		violation(sim, "a container runs once", "%s %.*s starts again on %s", trace_name(sim, container->box->id),
 			  STR(container->name), machine->name);
 	check_elsewhere(sim, container);
@@ -263,6 +277,32 @@ void check_container_start(struct sim *sim, struct container *container)
 
 struct census { int32_t healthy, live; };
 
+static bool has_check(const struct snapshot *snapshot, const struct task *task)
+{
+	EACH_OBJECT(snapshot, TASK_DEFINITION, task_definition, record) {
+		const struct ecs_task_definition *found = record->definition;
+		char name[128];
+		int length = snprintf(name, sizeof(name), "%.*s:%d", STR(found->family), found->revision.value);
+
+		for (size_t i = 0; i < found->container_definitions.count; i++)
+			if (str_equal(task->definition, (struct str){name, (size_t)length}) &&
+			    found->container_definitions.items[i].health_check &&
+			    found->container_definitions.items[i].essential.value)
+				return true;
+	}
+	return false;
+}
+
+/* With a check HEALTHY, without one RUNNING for a while. */
+static bool is_healthy(const struct snapshot *snapshot, const struct task *task, usec now)
+{
+	if (!is_wanted(task) || task->last_status != TASK_STATUS_RUNNING)
+		return false;
+	if (has_check(snapshot, task))
+		return task->health_status == ECS_HEALTH_STATUS_HEALTHY;
+	return task->started_at.value + SECONDS(HEALTHY_SECONDS) <= now;
+}
+
 static struct census count_tasks(struct sim *sim, const struct snapshot *snapshot, struct str service)
 {
 	struct census census = {0};
@@ -272,8 +312,7 @@ static struct census count_tasks(struct sim *sim, const struct snapshot *snapsho
 		if (!is_live(task) || !str_equal(task->service, service))
 			continue;
 		census.live++;
-		census.healthy += is_wanted(task) && task->last_status == TASK_STATUS_RUNNING &&
-				  task->started_at.value + SECONDS(HEALTHY_SECONDS) <= now;
+		census.healthy += is_healthy(snapshot, task, now);
 	}
 	return census;
 }
@@ -335,7 +374,7 @@ static void check_exit_code(struct sim *sim, const struct task *task, const stru
 }
 
 /* The server ended these without their agent: an agent says of what ran when it ended, which is earlier. */
-static bool was_ended_from_afar(const struct task *task)
+bool was_ended_from_afar(const struct task *task)
 {
 	return task->execution_stopped_at.value == task->stopped_at.value;
 }
@@ -521,8 +560,11 @@ static bool ends_by_itself(const struct container *container)
 
 bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why, size_t size)
 {
+	const struct box *lingering = find_lingering_interface(sim, snapshot);
 	bool steady = true;
 
+	if (lingering)
+		steady = unsteady(why, size, "has its interface still:", str_of(trace_name(sim, lingering->id)));
 	for (unsigned i = 0; i < sim->machine_count; i++) {
 		if (sim->machines[i]->on && !machine_is_connected(sim->machines[i]) && !sim->machines[i]->terminal)
 			return unsteady(why, size, "not connected:", str_of(sim->machines[i]->name));
@@ -530,9 +572,12 @@ bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why
 			if (ends_by_itself(container) || is_stray(snapshot, container))
 				steady = unsteady(why, size, "will end:", str_of(trace_name(sim, container->box->id)));
 	}
-	EACH_OBJECT(snapshot, TASK, task, task)
+	EACH_OBJECT(snapshot, TASK, task, task) {
 		if (is_live(task) && (!is_wanted(task) || task->last_status != TASK_STATUS_RUNNING || !runs_somewhere(sim, task)))
 			steady = unsteady(why, size, "on its way:", str_of(trace_name(sim, task->id)));
+		if (is_wanted(task) && has_check(snapshot, task) && task->health_status != ECS_HEALTH_STATUS_HEALTHY)
+			steady = unsteady(why, size, "not healthy yet:", str_of(trace_name(sim, task->id)));
+	}
 	EACH_OBJECT(snapshot, SERVICE, service, service)
 		if (!service_is_steady(sim, snapshot, service))
 			steady = unsteady(why, size, "service", service->name);

@@ -17,20 +17,20 @@ static const struct climate climates[] = {
 	{ .name = "crashing server", .pause = SECONDS(8), .server_crash = 8, .disk_full = 3, .exit = 1,
 	  .weather = {.lose_answer = 10, .slow_packet = 10, .slow_disk = SECONDS(1), .slow_hands = true} },
 	{ .name = "crashing agents", .pause = SECONDS(5), .agent_crash = 8, .exit = 3,
-	  .weather = {.slow_packet = 10, .slow_hands = true, .stubborn = 200, .fail_destroy = 50} },
+	  .weather = {.slow_packet = 10, .sick = 150, .slow_hands = true, .stubborn = 200, .fail_destroy = 50} },
 	{ .name = "crashing machines", .pause = SECONDS(12), .power_loss = 6, .wipe = 2, .exit = 1,
 	  .weather = {.slow_packet = 10, .slow_hands = true} },
 	{ .name = "slow disks", .pause = SECONDS(20), .server_crash = 2, .agent_crash = 2, .exit = 1,
 	  .weather = {.slow_disk = SECONDS(5), .slow_packet = 10, .slow_hands = true} },
 	{ .name = "bad images", .pause = SECONDS(15), .exit = 10,
 	  .weather = {.fail_pull = 300, .fail_create = 50, .fail_start = 150, .fail_destroy = 100, .slow_hands = true,
-		      .stubborn = 300} },
+		      .stubborn = 300, .sick = 300} },
 	{ .name = "everything", .pause = SECONDS(4), .server_crash = 3, .disk_full = 1, .agent_crash = 4, .power_loss = 2,
 	  .wipe = 1, .cut = 4, .cut_off = 2, .exit = 4,
 	  .weather = {.lose_call = 30, .delay_call = 30, .repeat_call = 30, .lose_answer = 30, .slow_packet = 30,
 		      .slow_disk = SECONDS(3),
 		      .fail_pull = 50, .fail_create = 20, .fail_start = 30, .fail_destroy = 30, .slow_hands = true,
-		      .stubborn = 150} },
+		      .stubborn = 150, .sick = 200} },
 };
 
 struct strike {

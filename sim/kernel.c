@@ -1,10 +1,11 @@
 /* kernel.c - the hands and what they hold: images, processes that end, and processes that do not want to.
  *
- * The jobs of one task are done in order, those of different tasks side by side. Containers outlive their agent, not
- * their machine. How a container behaves is the name of its image:
+ * The jobs of one task are done in order, those of different tasks side by side; probes, and on some machines pulls, run
+ * beside them. Containers outlive their agent, not their machine. How a container behaves is the name of its image:
  *   web      runs until it is told to stop
  *   job      ends by itself, with some exit code
- *   restless ends by itself after a longer while */
+ *   restless ends by itself after a longer while; with a restart policy after one that may allow a restart
+ * A container with a health check falls ill and recovers as the weather has it. */
 #include "sim/world.h"
 
 struct work_done {
@@ -13,8 +14,10 @@ struct work_done {
 	struct box *box;
 	struct container *container;
 	uint64_t life, boot;
+	unsigned run;
 	int code;
 	bool out_of_memory;
+	struct job job;                                  /* one beside the queue */
 };
 
 static const struct str no_reason = STR_NONE;
@@ -40,6 +43,19 @@ static struct box *find_box(struct machine *machine, struct str id)
 	return NULL;
 }
 
+static const struct docker_healthcheck *read_health(struct sim *sim, const struct acs_container *definition)
+{
+	struct docker_config *config;
+	struct json_fault fault;
+
+	if (str_empty(definition->health_check_type))
+		return NULL;
+	if (json_decode(&shape_docker_config, definition->docker_config->config, &sim->arena, (void **)&config, &fault))
+		return config->healthcheck;
+	violation(sim, "frames are well formed", "%s in %.*s", fault.error.text, STR(definition->docker_config->config));
+	return NULL;
+}
+
 static struct box *make_box(struct sim *sim, struct machine *machine, const struct job *job)
 {
 	struct box *box = calloc(1, sizeof(*box));
@@ -54,6 +70,8 @@ static struct box *make_box(struct sim *sim, struct machine *machine, const stru
 	for (size_t i = 0; i < box->count; i++) {
 		box->containers[i].box = box;
 		box->containers[i].name = box->task->containers.items[i].name;
+		box->containers[i].definition = &box->task->containers.items[i];
+		box->containers[i].health = read_health(sim, &box->task->containers.items[i]);
 	}
 	list_add(&machine->boxes, box);
 	return box;
@@ -71,9 +89,12 @@ void kernel_free_boxes(struct machine *machine)
 
 static bool image_is(const struct container *container, struct str prefix)
 {
-	size_t index = (size_t)(container - container->box->containers);
+	return str_starts(container->definition->image, prefix);
+}
 
-	return str_starts(container->box->task->containers.items[index].image, prefix);
+static bool has_policy(const struct container *container)
+{
+	return container->definition->restart_policy && container->definition->restart_policy->enabled.value;
 }
 
 /* ---- Processes */
@@ -87,7 +108,8 @@ static void tell_exit(struct sim *sim, struct happening *happening)
 		return;                                  /* who comes next finds it */
 	machine_fact(sim, done->machine, &(struct fact){
 		.kind = FACT_EXIT, .task_id = done->box->id, .container = container->name, .ok = true,
-		.exit_code = container->exit_code, .out_of_memory = container->out_of_memory, .at = container->at});
+		.exit_code = container->exit_code, .out_of_memory = container->out_of_memory, .at = container->at,
+		.started_at = container->began});
 }
 
 void kernel_exit(struct sim *sim, struct container *container, int exit_code, bool out_of_memory)
@@ -99,6 +121,7 @@ void kernel_exit(struct sim *sim, struct container *container, int exit_code, bo
 	if (!container->running)
 		return;
 	container->running = false;
+	container->ended = true;
 	container->exit_code = exit_code;
 	container->out_of_memory = out_of_memory;
 	container->at = sim->now;
@@ -113,7 +136,8 @@ static void ends(struct sim *sim, struct happening *happening)
 {
 	struct work_done *done = (struct work_done *)happening;
 
-	if (done->machine->boot == done->boot && done->container->boot == done->boot)
+	if (done->machine->boot == done->boot && done->container->boot == done->boot &&
+	    done->container->run == done->run)
 		kernel_exit(sim, done->container, done->code, done->out_of_memory);
 }
 
@@ -122,6 +146,7 @@ static void will_end(struct sim *sim, struct container *container, usec delay, i
 	struct work_done *done = later(sim, container->box, delay, ends);
 
 	done->container = container;
+	done->run = container->run;
 	done->code = code;
 }
 
@@ -161,18 +186,24 @@ static void run_container(struct sim *sim, struct container *container)
 	struct box *box = container->box;
 
 	container->running = container->ever = true;
+	container->ended = false;
 	container->boot = box->machine->boot;
-	container->at = sim->now;
+	container->at = container->began = sim->now;
+	container->passed_at = 0;
+	container->failed = 0;
 	container->stubborn = chance(sim, sim->weather.stubborn);
-	snprintf(container->runtime_id, sizeof(container->runtime_id), "run-%llu", (unsigned long long)sim->order);
-	bind_ports(container);
-	trace(sim, "%s: %s %.*s runs%s", box->machine->name, trace_name(sim, box->id), STR(container->name),
-	      container->stubborn ? ", stubbornly" : "");
+	container->sick = chance(sim, sim->weather.sick);
+	if (container->run++ == 0) {
+		snprintf(container->runtime_id, sizeof(container->runtime_id), "run-%llu", (unsigned long long)sim->order);
+		bind_ports(container);
+	}
+	trace(sim, "%s: %s %.*s runs%s%s", box->machine->name, trace_name(sim, box->id), STR(container->name),
+	      container->run > 1 ? " again" : "", container->stubborn ? ", stubbornly" : "");
 	check_container_start(sim, container);
 	if (image_is(container, S("job")))
-		will_end(sim, container, between(sim, MSECS(1), SECONDS(20)), chance(sim, 700) ? 0 : (int)below(sim, 256));
+		will_end(sim, container, between(sim, MSECS(1), SECONDS(20)), sim->quiet || chance(sim, 700) ? 0 : (int)below(sim, 256));
 	if (image_is(container, S("restless")))
-		will_end(sim, container, between(sim, SECONDS(5), SECONDS(60)), (int)below(sim, 3));
+		will_end(sim, container, between(sim, SECONDS(5), SECONDS(has_policy(container) ? 150 : 60)), (int)below(sim, 3));
 }
 
 static void describe(const struct container *container, struct fact *fact)
@@ -184,18 +215,75 @@ static void describe(const struct container *container, struct fact *fact)
 	fact->out_of_memory = container->out_of_memory;
 	fact->running = container->running;
 	fact->at = container->at;
+	fact->started_at = container->began;
 }
 
 static void do_start(struct sim *sim, struct container *container, struct fact *fact)
 {
-	if (!container->ever && chance(sim, sim->weather.fail_start)) {
+	const struct box *box = container->box;
+
+	if (!box->created) {
+		violation(sim, "a task is created before it starts", "%s %.*s", trace_name(sim, box->id),
+			  STR(container->name));
+		return;
+	}
+	if (!container->running && chance(sim, sim->weather.fail_start)) {
 		fact->ok = false;
 		fact->reason = S("CannotStartContainerError: the runtime failed");
 		return;
 	}
-	if (!container->ever)
+	if (!container->running)
 		run_container(sim, container);
 	describe(container, fact);
+}
+
+/* A probe of a run that has ended meanwhile says whatever it was about to say. */
+static void do_probe(struct sim *sim, struct container *container, unsigned run, struct fact *fact)
+{
+	container->probing = 0;
+	if (container->run != run) {
+		fact->ok = chance(sim, 500);
+		fact->reason = fact->ok ? STR_NONE : S("the process is gone");
+		return;
+	}
+	if (sim->quiet || chance(sim, sim->weather.sick))
+		container->sick = !sim->quiet && !container->sick;
+	fact->ok = container->running && !container->sick;
+	if (fact->ok) {
+		container->passed_at = sim->now;
+		container->passed_ever = true;
+		container->failed = 0;
+	} else {
+		container->failed++;
+		fact->reason = container->running ? S("connection refused") : S("the container does not run");
+	}
+}
+
+static void do_create(struct sim *sim, struct box *box, struct fact *fact)
+{
+	const struct acs_elastic_network_interfaces *interfaces = &box->task->elastic_network_interfaces;
+
+	if (chance(sim, sim->weather.fail_create)) {
+		fact->ok = false;
+		fact->reason = S("ResourceInitializationError: no cgroup");
+		return;
+	}
+	box->created = true;
+	if (interfaces->count == 0)
+		return;
+	box->interface = interfaces->items[0].ec2_id;
+	box->address = interfaces->items[0].ipv4_addresses.items[0].private_address;
+	check_interface(sim, box);
+}
+
+static void do_release(struct sim *sim, struct box *box, struct fact *fact)
+{
+	if (chance(sim, sim->weather.fail_destroy)) {
+		fact->ok = false;
+		fact->reason = S("device or resource busy");
+		return;
+	}
+	box->interface = box->address = STR_NONE;
 }
 
 static void do_signal(struct sim *sim, struct container *container, int signal)
@@ -218,6 +306,7 @@ static void do_destroy(struct sim *sim, struct box *box, struct fact *fact)
 	}
 	for (size_t i = 0; i < box->count; i++)
 		kernel_exit(sim, &box->containers[i], 137, false);
+	box->interface = box->address = STR_NONE;
 	box->gone = true;
 }
 
@@ -228,7 +317,7 @@ static void do_job(struct sim *sim, struct box *box, const struct job *job, stru
 
 	*fact = (struct fact){.kind = (enum fact_kind)job->kind, .task_id = box->id, .ok = true, .reason = no_reason,
 			      .at = sim->now};
-	if (job->kind != JOB_CREATE && job->kind != JOB_DESTROY)
+	if (job->kind != JOB_CREATE && job->kind != JOB_DESTROY && job->kind != JOB_RELEASE)
 		fact->container = container->name;
 	if (job->kind == JOB_PULL) {
 		struct str image = box->task->containers.items[job->container].image;
@@ -240,9 +329,10 @@ static void do_job(struct sim *sim, struct box *box, const struct job *job, stru
 		}
 		map_put(&box->machine->images, image, (void *)image.ptr);
 		fact->image_digest = S("sha256:00");
-	} else if (job->kind == JOB_CREATE && chance(sim, sim->weather.fail_create)) {
-		fact->ok = false;
-		fact->reason = S("ResourceInitializationError: no cgroup");
+	} else if (job->kind == JOB_CREATE) {
+		do_create(sim, box, fact);
+	} else if (job->kind == JOB_RELEASE) {
+		do_release(sim, box, fact);
 	} else if (job->kind == JOB_START) {
 		do_start(sim, container, fact);
 	} else if (job->kind == JOB_SIGNAL) {
@@ -255,7 +345,8 @@ static void do_job(struct sim *sim, struct box *box, const struct job *job, stru
 static usec duration(struct sim *sim, const struct box *box, const struct job *job)
 {
 	static const usec longest[] = {[JOB_PULL] = SECONDS(6), [JOB_CREATE] = MSECS(30), [JOB_START] = MSECS(400),
-				       [JOB_SIGNAL] = MSECS(5), [JOB_DESTROY] = MSECS(100)};
+				       [JOB_SIGNAL] = MSECS(5), [JOB_PROBE] = SECONDS(4), [JOB_DESTROY] = MSECS(100),
+				       [JOB_RELEASE] = MSECS(100)};
 
 	if (job->kind == JOB_PULL && map_get(&box->machine->images, box->task->containers.items[job->container].image))
 		return MSECS(1);
@@ -291,6 +382,24 @@ static void job_done(struct sim *sim, struct happening *happening)
 	machine_fact(sim, done->machine, &fact);
 }
 
+static void beside_done(struct sim *sim, struct happening *happening)
+{
+	struct work_done *done = (struct work_done *)happening;
+	struct fact fact;
+
+	if (done->machine->life != done->life)
+		return;
+	do_job(sim, done->box, &done->job, &fact);
+	if (done->job.kind == JOB_PROBE)
+		do_probe(sim, &done->box->containers[done->job.container], done->run, &fact);
+	machine_fact(sim, done->machine, &fact);
+}
+
+static bool runs_beside(const struct machine *machine, const struct job *job)
+{
+	return job->kind == JOB_PROBE || (job->kind == JOB_PULL && machine->pulls_beside);
+}
+
 void kernel_submit(struct sim *sim, struct machine *machine, const struct job *job)
 {
 	struct box *box = find_box(machine, job->task_id);
@@ -298,8 +407,16 @@ void kernel_submit(struct sim *sim, struct machine *machine, const struct job *j
 
 	if (!box)
 		box = make_box(sim, machine, job);
+	check_job(sim, box, job);
 	queued.task = NULL;
 	queued.task_id = box->id;
+	if (runs_beside(machine, job)) {
+		struct work_done *done = later(sim, box, duration(sim, box, job), beside_done);
+
+		done->job = queued;
+		done->run = box->containers[job->container].run;
+		return;
+	}
 	list_add(&box->queue, queued);
 	next_job(sim, box);
 }
@@ -324,6 +441,7 @@ void kernel_lost_power(struct sim *sim, struct machine *machine)
 		struct box *box = machine->boxes.items[i];
 
 		box->gone = true;
+		box->interface = box->address = STR_NONE;
 		box->busy = false;
 		box->queue.count = 0;
 		for (size_t j = 0; j < box->count; j++)

@@ -7,12 +7,18 @@ static struct ecs_attribute attribute_items[] = {
 	{ .name = STR_INIT("ecs.cpu-architecture"), .value = STR_INIT("x86_64") },
 	{ .name = STR_INIT("ecs.capability.full-sync") },
 	{ .name = STR_INIT("ecs.capability.container-ordering") },
+	{ .name = STR_INIT("ecs.capability.container-health-check") },
+	{ .name = STR_INIT("ecs.capability.container-restart-policy") },
+	{ .name = STR_INIT("ecs.capability.task-eni") },
+	{ .name = STR_INIT("ecs.capability.task-cpu-mem-limit") },
+	{ .name = STR_INIT("wherry.fargate") },
 	{ .name = STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.18") },
 	{ .name = STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.21") },
+	{ .name = STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.24") },
 };
 static const struct ecs_attributes attributes = { attribute_items, COUNT(attribute_items) };
 
-enum { RECORD_OF_AGENT = 1, CPU_UNITS = 1024, MEMORY_MIB = 1024 };
+enum { RECORD_OF_AGENT = 1, CPU_UNITS = 1024, MEMORY_MIB = 1024, TELEMETRY_SECONDS = 20 };
 
 /* ---- What leaves once the agent's records are durable */
 
@@ -141,6 +147,54 @@ static void set_tick(struct sim *sim, struct machine *machine, usec at)
 	later(sim, machine, machine->tick_at - sim->now, tick);
 }
 
+/* ---- Telemetry: no channel of its own here, but as little to be relied on as one */
+
+struct telemetry_frame {
+	struct happening happening;
+	struct machine *machine;
+	struct channel *channel;
+	struct str text;
+};
+
+static void telemetry_arrives(struct sim *sim, struct happening *happening)
+{
+	struct telemetry_frame *self = (struct telemetry_frame *)happening;
+
+	if (self->machine->channel == self->channel && machine_is_connected(self->machine) && !self->machine->cut_off &&
+	    sim->server.up)
+		server_hear_telemetry(sim, self->text);
+}
+
+static void publish_health(struct sim *sim, struct machine *machine)
+{
+	struct tcs_publish_health_request request;
+	auto_arena arena = {0};
+	size_t cursor = 0;
+
+	machine->last_telemetry = MAX(machine->last_telemetry, sim->now + between(sim, MSECS(1), MSECS(30)));
+	while (machine->channel && agent_health(machine->agent, &cursor, &arena, &request)) {
+		struct telemetry_frame *frame = happen(sim, machine->last_telemetry - sim->now, struct telemetry_frame,
+						       telemetry_arrives);
+		auto_buffer text = {0};
+
+		frame->machine = machine;
+		frame->channel = machine->channel;
+		request.timestamp = (struct maybe_double){(double)sim->now / USEC_PER_SEC, true};
+		envelope_encode(S("PublishHealthRequest"), &shape_tcs_publish_health_request, &request, &text);
+		frame->text = arena_copy(&sim->arena, buffer_str(&text));
+	}
+}
+
+static void telemetry(struct sim *sim, struct happening *happening)
+{
+	struct machine_event *self = (struct machine_event *)happening;
+
+	if (self->machine->life != self->life || !self->machine->agent_up)
+		return;
+	publish_health(sim, self->machine);
+	later(sim, self->machine, SECONDS(TELEMETRY_SECONDS), telemetry);
+}
+
 static void step(struct sim *sim, struct machine *machine, struct agent_event event)
 {
 	struct agent_effects *out = &machine->effects;
@@ -164,6 +218,10 @@ static void step(struct sim *sim, struct machine *machine, struct agent_event ev
 	if (out->terminal) {
 		machine->terminal = true;
 		trace(sim, "%s: agent gives up: %s", machine->name, out->error.text);
+	}
+	if (out->health_changed) {
+		check_health_changes(sim, machine);
+		publish_health(sim, machine);
 	}
 	set_tick(sim, machine, out->wake_at);
 	arena_reset(&machine->arena);
@@ -290,6 +348,7 @@ static void start_agent(struct sim *sim, struct machine *machine)
 	step(sim, machine, (struct agent_event){.type = AGENT_EVENT_START});
 	kernel_reconcile(sim, machine);
 	later(sim, machine, SECONDS(1), listen_for_silence);
+	later(sim, machine, SECONDS(TELEMETRY_SECONDS), telemetry);
 }
 
 static void restart_agent(struct sim *sim, struct happening *happening)
@@ -365,6 +424,7 @@ struct machine *machine_add(struct sim *sim)
 		.version = S("1.0"), .attributes = &attributes, .cpu_units = CPU_UNITS, .memory_mib = MEMORY_MIB,
 		.stop_timeout = SECONDS(5), .cleanup_wait = SECONDS(20)};
 	machine->next_port = 32768;
+	machine->pulls_beside = chance(sim, 500);
 	committer_init(&machine->committer);
 	machine->agent = agent_new(&machine->options);
 	sim->machines[sim->machine_count++] = machine;

@@ -229,6 +229,21 @@ void server_hear(struct sim *sim, struct channel *channel, struct str frame)
 	step(sim, event, NULL);
 }
 
+void server_hear_telemetry(struct sim *sim, struct str frame)
+{
+	struct event event = {.type = EVENT_SESSION_MESSAGE, .session = {.caller = agent, .region = S("us-east-1")}};
+	auto_arena arena = {0};
+	struct error error;
+	void *message;
+
+	if (!envelope_decode(tcs_types, frame, &arena, &event.session.type, &message, &error)) {
+		violation(sim, "frames are well formed", "%s in %.*s", error.text, STR(frame));
+		return;
+	}
+	event.session.message = message;
+	step(sim, event, NULL);
+}
+
 void server_close_channel(struct sim *sim, struct channel *channel)
 {
 	step(sim, (struct event){.type = EVENT_SESSION_CLOSED, .session = {.session = channel->number}}, NULL);

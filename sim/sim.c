@@ -1,6 +1,7 @@
 /* sim.c - the agenda, the verbs of the tests, and the random story. */
 #include "sim/world.h"
 #include <stdlib.h>
+#include "api/ec2.h"
 
 /* ---- The agenda */
 
@@ -126,7 +127,8 @@ const char *sim_failure(const struct sim *sim) { return sim->failed ? sim->failu
 
 struct str sim_call(struct sim *sim, const char *operation, const char *input)
 {
-	const struct operation *found = api_find(&api_ecs, str_of(operation));
+	const struct operation *ecs = api_find(&api_ecs, str_of(operation));
+	const struct operation *found = ecs ? ecs : api_find(&api_ec2, str_of(operation));
 	usec deadline = sim->now + SECONDS(60);
 
 	assert(found);
@@ -227,6 +229,7 @@ static void check_end(struct sim *sim)
 	check_ends(sim, &snapshot);
 	check_exit_codes(sim, &snapshot);
 	check_placeable(sim, &snapshot);
+	check_interfaces(sim, &snapshot);
 	snapshot_fini(&snapshot);
 	check_server_crash(sim);
 }
@@ -265,5 +268,6 @@ bool sim_run(struct sim *sim)
 	check_end(sim);
 	check_silence(sim);
 	check_end(sim);
+	check_health(sim);
 	return !sim->failed;
 }

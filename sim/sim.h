@@ -27,7 +27,7 @@ void sim_print_tail(const struct sim *sim, FILE *out);   /* the newest lines of 
 
 /* ---- Verbs for tests. What goes wrong is a failure of the world, which sim_failure tells. */
 
-/* An API call by its name and JSON input; runs the world until the answer is there and gives its JSON, good until the
+/* An API call, of ECS or EC2, by its name and JSON input; runs the world until the answer is there and gives its JSON, good until the
  * world ends. An error is "ERROR-NAME: text". */
 struct str sim_call(struct sim *sim, const char *operation, const char *input);
 void sim_run_for(struct sim *sim, usec span);

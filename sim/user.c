@@ -3,10 +3,11 @@
  * A cell is something that the user alone changes, with the values it may have now: the one acknowledged last, and
  * those whose answer was lost, until their request cannot arrive any more. One change of a cell is under way at a time. */
 #include "sim/world.h"
+#include "api/ec2.h"
 #include "api/ecs.h"
 #include "api/state.h"
 
-enum { FAMILIES = 4, SERVICES = 3 };
+enum { FAMILIES = 6, SERVICES = 3 };
 
 struct value { char text[96]; usec sent; bool acknowledged, under_way; };
 
@@ -18,13 +19,14 @@ struct cell {
 
 struct run {
 	char token[24], definition[48];
+	const char *network;                             /* the same each time */
 	int count;
 	bool asked, answered, refused;                   /* refused: an earlier request may still be taken */
 	LIST_OF(struct str) ids;
 };
 
 struct known_task { struct str id; bool stop_promised, seen_stopped; int64_t version; };
-struct definition { char name[48]; bool lasts; };
+struct definition { char name[48]; bool lasts, awsvpc; };
 
 /* What a call that is under way was about. */
 struct asked { uint64_t ticket; struct cell *cell; struct run *run; struct known_task *task; };
@@ -35,6 +37,8 @@ struct user {
 	LIST_OF(struct known_task *) tasks;
 	LIST_OF(struct definition) definitions;
 	LIST_OF(struct asked) asked;
+	char subnets[3][32];
+	unsigned subnet_count;
 };
 
 struct user *user_new(struct sim *sim)
@@ -173,37 +177,111 @@ static void cell_check(struct sim *sim, const struct cell *cell, struct str actu
 
 /* ---- Task definitions */
 
-static const struct { const char *family, *image; bool lasts; } families[FAMILIES] = {
-	{ "web", "web:1", true }, { "api", "web:2", true }, { "job", "job:1", false }, { "restless", "restless:1", false },
+static const struct { const char *family, *image; bool lasts, awsvpc; } families[FAMILIES] = {
+	{ "web", "web:1", true, false }, { "api", "web:2", true, false },         { "job", "job:1", false, false },
+	{ "restless", "restless:1", false, false }, { "net", "web:1", true, true }, { "netjob", "job:1", false, true },
 };
 
-/* A second container; the first one may wait for its start, or for its end. */
-static void add_side(struct sim *sim, struct buffer *body)
-{
-	bool ends = chance(sim, 500);
+/* Of a random definition: `main` is essential and may wait for those before it; they may wait for one another. What a
+ * service runs can come up when nothing is wrong; what is run once may also be impossible. */
+enum { CONTAINERS_LIMIT = 4 };
 
+struct draft { bool ends, checked, essential, possible; };
+
+static void add_dependency(struct sim *sim, struct buffer *body, const struct draft *drafts, int on, bool *first)
+{
+	const struct draft *other = &drafts[on];
+	const char *condition = "START";
+
+	if (other->checked && !(other->ends && other->possible) && chance(sim, 600))
+		condition = "HEALTHY";
+	else if (other->ends && !other->essential && chance(sim, 800))
+		condition = chance(sim, 500) ? "SUCCESS" : "COMPLETE";
+	buffer_printf(body, "%s{\"containerName\":\"c%d\",\"condition\":\"%s\"}", *first ? ",\"dependsOn\":[" : ",", on,
+		      condition);
+	*first = false;
+}
+
+static void add_dependencies(struct sim *sim, struct buffer *body, const struct draft *drafts, int index)
+{
+	bool first = true;
+
+	for (int on = 0; on < index; on++)
+		if (chance(sim, 500))
+			add_dependency(sim, body, drafts, on, &first);
+	if (!first)
+		buffer_printf(body, "]");
+	if (index > 0 && chance(sim, 150))
+		buffer_printf(body, ",\"volumesFrom\":[{\"sourceContainer\":\"c%d\"}]", (int)below(sim, (uint64_t)index));
+}
+
+static void add_check(struct sim *sim, struct buffer *body, struct draft *draft)
+{
+	draft->checked = chance(sim, 350);
+	if (!draft->checked)
+		return;
+	buffer_printf(body, ",\"healthCheck\":{\"command\":[\"CMD-SHELL\",\"ok\"],\"interval\":%d,\"timeout\":2,"
+		      "\"retries\":%d", 5 + (int)below(sim, 10), 1 + (int)below(sim, 3));
 	if (chance(sim, 400))
-		buffer_printf(body, ",\"dependsOn\":[{\"containerName\":\"side\",\"condition\":\"%s\"}]",
-			      !ends ? "START" : chance(sim, 700) ? "COMPLETE" : "START");
-	buffer_printf(body, "},{\"name\":\"side\",\"image\":\"%s\",\"memory\":64,\"essential\":false}",
-		      ends ? "job:2" : "web:3");
+		buffer_printf(body, ",\"startPeriod\":%d", (int)below(sim, 40));
+	buffer_printf(body, "}");
+}
+
+static void add_lifetime(struct sim *sim, struct buffer *body, const struct draft *draft)
+{
+	if (chance(sim, 300))
+		buffer_printf(body, ",\"stopTimeout\":%d", 2 + (int)below(sim, 10));
+	if (chance(sim, 300))
+		buffer_printf(body, ",\"startTimeout\":%d", (draft->possible ? 60 : 2) + (int)below(sim, 60));
+	if (chance(sim, 300))
+		buffer_printf(body, ",\"restartPolicy\":{\"enabled\":%s,\"ignoredExitCodes\":[%s],\"restartAttemptPeriod\":%d}",
+			      chance(sim, 900) ? "true" : "false", chance(sim, 500) ? "0" : "1,143",
+			      60 + (int)below(sim, 40));
+}
+
+/* Beside the main container: one that ends, or one that lasts like it. */
+static void add_side(struct sim *sim, struct buffer *body, struct draft *drafts, int index, bool must_last)
+{
+	struct draft *draft = &drafts[index];
+
+	draft->ends = chance(sim, 500);
+	draft->possible = must_last;
+	draft->essential = (!draft->ends || !must_last) && chance(sim, 300);
+	buffer_printf(body, "{\"name\":\"c%d\",\"image\":\"%s\",\"memory\":32,\"essential\":%s", index,
+		      !draft->ends ? "web:3" : must_last || chance(sim, 700) ? "job:2" : "restless:2", draft->essential ? "true" : "false");
+	add_check(sim, body, draft);
+	add_lifetime(sim, body, draft);
+	add_dependencies(sim, body, drafts, index);
+	buffer_printf(body, "},");
+}
+
+static void add_main(struct sim *sim, struct buffer *body, struct draft *drafts, int index, const char *image, bool awsvpc)
+{
+	buffer_printf(body, "{\"name\":\"main\",\"image\":\"%s\",\"cpu\":%d,\"memory\":%d", image,
+		      (int)(64 << below(sim, awsvpc ? 3 : 4)), (int)(64 << below(sim, 3)));
+	if (chance(sim, 250) && !awsvpc)
+		buffer_printf(body, ",\"portMappings\":[{\"containerPort\":80,\"hostPort\":%d}]",
+			      chance(sim, 600) ? 0 : 8080 + (int)below(sim, 2));
+	add_check(sim, body, &drafts[index]);
+	add_lifetime(sim, body, &drafts[index]);
+	add_dependencies(sim, body, drafts, index);
+	buffer_printf(body, "}");
 }
 
 static void register_definition(struct sim *sim)
 {
+	struct draft drafts[CONTAINERS_LIMIT] = {{0}};
+	int sides = chance(sim, 500) ? (int)below(sim, CONTAINERS_LIMIT) : 0;
 	size_t which = below(sim, FAMILIES);
+	bool awsvpc = families[which].awsvpc;
 	auto_buffer body = {0};
 
-	buffer_printf(&body, "{\"family\":\"%s\",\"containerDefinitions\":[{\"name\":\"main\",\"image\":\"%s\","
-		      "\"cpu\":%d,\"memory\":%d", families[which].family, families[which].image,
-		      (int)(64 << below(sim, 4)), (int)(64 << below(sim, 3)));
-	if (chance(sim, 250))
-		buffer_printf(&body, ",\"portMappings\":[{\"containerPort\":80,\"hostPort\":%d}]",
-			      chance(sim, 600) ? 0 : 8080 + (int)below(sim, 2));
-	if (chance(sim, 300))
-		add_side(sim, &body);
-	else
-		buffer_printf(&body, "}");
+	buffer_printf(&body, "{\"family\":\"%s\",%s\"containerDefinitions\":[", families[which].family,
+		      awsvpc ? "\"networkMode\":\"awsvpc\",\"requiresCompatibilities\":[\"EC2\",\"FARGATE\"],"
+			       "\"cpu\":\"256\",\"memory\":\"512\"," : "");
+	for (int i = 0; i < sides; i++)
+		add_side(sim, &body, drafts, i, families[which].lasts);
+	add_main(sim, &body, drafts, sides, families[which].image, awsvpc);
 	buffer_printf(&body, "]}");
 	ask(sim, "RegisterTaskDefinition", buffer_str(&body));
 }
@@ -214,7 +292,11 @@ static void definition_registered(struct sim *sim, const struct ecs_register_tas
 	struct definition *definition = list_push(&sim->user->definitions);
 
 	snprintf(definition->name, sizeof(definition->name), "%.*s:%d", STR(from->family), from->revision.value);
-	definition->lasts = str_equal(from->family, S("web")) || str_equal(from->family, S("api"));
+	for (size_t i = 0; i < FAMILIES; i++)
+		if (str_equal(from->family, str_of(families[i].family))) {
+			definition->lasts = families[i].lasts;
+			definition->awsvpc = families[i].awsvpc;
+		}
 }
 
 static const struct definition *choose_definition(struct sim *sim, bool must_last)
@@ -277,6 +359,47 @@ static void check_cluster(struct sim *sim, const struct cell *cell, const struct
 	cell_check(sim, cell, record && record->status == CLUSTER_STATUS_ACTIVE ? S("there") : S("gone"));
 }
 
+/* ---- Networks: the subnets of the default VPC, asked for at the beginning */
+
+static void learn_subnets(struct sim *sim)
+{
+	const struct operation *found = api_find(&api_ec2, S("DescribeSubnets"));
+
+	if (found->unbuilt)
+		return;
+	list_push(&sim->user->asked)->ticket = network_call(sim, (struct asker){0}, found, S("{}"));
+}
+
+static void subnets_learnt(struct sim *sim, const struct ec2_describe_subnets_result *output)
+{
+	struct user *user = sim->user;
+
+	user->subnet_count = 0;
+	for (size_t i = 0; i < output->subnets.count && user->subnet_count < COUNT(user->subnets); i++)
+		snprintf(user->subnets[user->subnet_count++], sizeof(user->subnets[0]), "%.*s",
+			 STR(output->subnets.items[i].subnet_id));
+}
+
+/* What a call that makes tasks of this definition needs besides; NULL while there is no subnet to name. */
+static const char *network_of(struct sim *sim, const struct definition *definition, bool may_be_fargate)
+{
+	struct user *user = sim->user;
+	auto_buffer text = {0};
+
+	if (!definition->awsvpc)
+		return "";
+	if (user->subnet_count == 0) {
+		learn_subnets(sim);
+		return NULL;
+	}
+	buffer_printf(&text, "%s,\"networkConfiguration\":{\"awsvpcConfiguration\":{\"subnets\":[",
+		      may_be_fargate && chance(sim, 500) ? ",\"launchType\":\"FARGATE\"" : "");
+	for (unsigned i = 0; i < user->subnet_count; i++)
+		buffer_printf(&text, "%s\"%s\"", i ? "," : "", user->subnets[i]);
+	buffer_printf(&text, "]}}%c", 0);
+	return arena_copy(&sim->arena, buffer_str(&text)).ptr;
+}
+
 /* ---- Services */
 
 /* Percentages with which a service of this size can be updated at all (ecs-behaviour 7.5). */
@@ -323,13 +446,15 @@ static void change_service(struct sim *sim, bool create)
 	const struct definition *definition = choose_definition(sim, true);
 	int desired = (int)below(sim, 6);
 	struct str percent = percentages(sim, desired), body;
+	const char *network;
 	struct str tail = create ? placement(sim) : chance(sim, 200) ? S(",\"forceNewDeployment\":true") : S("");
 
-	if (!cell || !definition)
+	network = definition ? network_of(sim, definition, false) : NULL;
+	if (!cell || !network)
 		return;
 	body = arena_printf(&sim->arena, "{\"%s\":\"%s\",\"taskDefinition\":\"%s\",\"desiredCount\":%d,"
-			    "\"deploymentConfiguration\":{%.*s}%.*s}", create ? "serviceName" : "service",
-			    cell->name + strlen("service/"), definition->name, desired, STR(percent),
+			    "\"deploymentConfiguration\":{%.*s}%s%.*s}", create ? "serviceName" : "service",
+			    cell->name + strlen("service/"), definition->name, desired, STR(percent), network,
 			    STR(tail));
 	ask(sim, create ? "CreateService" : "UpdateService", body)->cell = cell;
 	cell_begin(sim, cell, service_value(sim, desired, definition->name));
@@ -381,16 +506,18 @@ static void ask_run(struct sim *sim, struct run *run)
 {
 	run->asked = true;
 	ask(sim, "RunTask", arena_printf(&sim->arena, "{\"taskDefinition\":\"%s\",\"count\":%d,\"clientToken\":\"%s\","
-					 "\"startedBy\":\"%s\"}", run->definition, run->count, run->token, run->token))->run = run;
+					 "\"startedBy\":\"%s\"%s}", run->definition, run->count, run->token, run->token,
+					 run->network))->run = run;
 }
 
 static void run_task(struct sim *sim)
 {
 	struct user *user = sim->user;
 	const struct definition *definition = choose_definition(sim, false);
+	const char *network = definition ? network_of(sim, definition, true) : NULL;
 	struct run *run;
 
-	if (!definition)
+	if (!network)
 		return;
 	run = calloc(1, sizeof(*run));
 	if (!run)
@@ -399,6 +526,7 @@ static void run_task(struct sim *sim)
 	snprintf(run->token, sizeof(run->token), "token-%zu", user->runs.count);
 	snprintf(run->definition, sizeof(run->definition), "%s", definition->name);
 	run->count = 1 + (int)below(sim, 3);
+	run->network = network;
 	ask_run(sim, run);
 }
 
@@ -469,10 +597,11 @@ static void start_task(struct sim *sim)
 {
 	const struct definition *definition = choose_definition(sim, false);
 	struct str arn = agent_instance_arn(sim->machines[below(sim, sim->machine_count)]->agent);
+	const char *network = definition ? network_of(sim, definition, false) : NULL;
 
-	if (definition && str_has(arn))
-		ask(sim, "StartTask", arena_printf(&sim->arena, "{\"taskDefinition\":\"%s\",\"containerInstances\":[\"%.*s\"]}",
-						   definition->name, STR(arn)));
+	if (network && str_has(arn))
+		ask(sim, "StartTask", arena_printf(&sim->arena, "{\"taskDefinition\":\"%s\",\"containerInstances\":[\"%.*s\"]%s}",
+						   definition->name, STR(arn), network));
 }
 
 static void task_started(struct sim *sim, const struct ecs_start_task_response *output)
@@ -622,6 +751,10 @@ static void take_output(struct sim *sim, const struct asked *asked, const struct
 		run_answered(sim, asked->run, output);
 	if (asked->task)
 		asked->task->stop_promised = true;
+	if (operation->api == &api_ec2) {
+		subnets_learnt(sim, output);
+		return;
+	}
 	if (operation->index == ECS_OPERATION_REGISTER_TASK_DEFINITION)
 		definition_registered(sim, output);
 	if (operation->index == ECS_OPERATION_DESCRIBE_TASKS)
@@ -637,7 +770,7 @@ static bool is_refused_inside(const struct operation *operation, const void *out
 {
 	const struct ecs_update_container_instances_state_response *state = output;
 
-	return operation->index == ECS_OPERATION_UPDATE_CONTAINER_INSTANCES_STATE && state->failures.count;
+	return operation->api == &api_ecs && operation->index == ECS_OPERATION_UPDATE_CONTAINER_INSTANCES_STATE && state->failures.count;
 }
 
 void user_answer(struct sim *sim, uint64_t ticket, const struct operation *operation, struct answer answer)

@@ -5,6 +5,8 @@
 #pragma once
 #include <assert.h>
 #include "agent/agent.h"
+#include "api/docker.h"
+#include "api/state.h"
 #include "base/heap.h"
 #include "base/map.h"
 #include "base/random.h"
@@ -53,6 +55,7 @@ struct weather {
 	unsigned fail_pull, fail_create, fail_start, fail_destroy;
 	bool slow_hands;                                 /* jobs take as long as they do in life, not a fixed moment */
 	unsigned stubborn;                               /* containers that ignore SIGTERM */
+	unsigned sick;                                   /* before each probe: it falls ill, or recovers */
 };
 
 /* ---- Trace (trace.c) */
@@ -125,6 +128,7 @@ void server_fini(struct sim *sim);
 void server_crash(struct sim *sim, usec down);
 void server_start(struct sim *sim);
 void server_call(struct sim *sim, uint64_t ticket, const struct operation *operation, struct str body, bool agent);
+void server_hear_telemetry(struct sim *sim, struct str frame);
 bool server_open_channel(struct sim *sim, struct channel *channel, struct str query_cluster, struct str instance,
 			 struct str version);
 void server_hear(struct sim *sim, struct channel *channel, struct str frame);
@@ -182,7 +186,17 @@ void network_fini(struct sim *sim);
 struct container {
 	struct str name;
 	struct box *box;
-	bool running, ever, stubborn;
+	const struct acs_container *definition;
+	const struct docker_healthcheck *health;         /* or NULL */
+	bool running, ever, ended, stubborn, sick;       /* ended: its last run, seen by the kernel */
+	unsigned run;                                    /* counts its starts: the first is 1 */
+	usec began;                                      /* that run */
+	usec passed_at;                                  /* the last passed probe; 0: none in this run */
+	bool passed_ever;
+	int failed;                                      /* probes in a row, in this run */
+	uint64_t probing;                                /* the agent's life plus one: a probe is under way */
+	usec told_at;                                    /* the first SIGTERM was handed out; 0: not */
+	uint64_t told_in;                                /* in this life of the agent */
 	int exit_code;
 	bool out_of_memory;
 	char runtime_id[24];
@@ -202,12 +216,15 @@ struct box {
 	LIST_OF(struct job) queue;                       /* task and id are ours */
 	bool busy;
 	bool gone;
+	bool created;
+	struct str interface, address;                   /* attached; absent: none */
 };
 
 struct machine {
 	unsigned number;
 	char name[24];
 	bool on, agent_up, terminal, cut_off, inactive;
+	bool pulls_beside;                               /* its hands pull while they do other jobs of a task */
 	uint64_t life;                                   /* of the agent */
 	uint64_t boot;
 	struct agent_options options;
@@ -216,7 +233,7 @@ struct machine {
 	struct committer committer;
 	struct arena arena;
 	struct channel *channel;
-	usec tick_at, silence;
+	usec tick_at, silence, last_telemetry;           /* frames arrive in order */
 	LIST_OF(struct box *) boxes;
 	struct map images;
 	uint16_t next_port;
@@ -287,6 +304,13 @@ void check_exit_codes(struct sim *sim, const struct snapshot *snapshot);
 void check_bookings(struct sim *sim, const struct snapshot *snapshot);
 void check_ends(struct sim *sim, const struct snapshot *snapshot);
 void check_placeable(struct sim *sim, const struct snapshot *snapshot);
+void check_job(struct sim *sim, struct box *box, const struct job *job);  /* as it is handed out */
+void check_interface(struct sim *sim, const struct box *box);            /* it was just attached */
+void check_health_changes(struct sim *sim, const struct machine *machine);
+void check_interfaces(struct sim *sim, const struct snapshot *snapshot);
+const struct box *find_lingering_interface(const struct sim *sim, const struct snapshot *snapshot);      /* or NULL */
+void check_health(struct sim *sim);                      /* of a world that has settled */
+bool was_ended_from_afar(const struct task *task);
 bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why, size_t size);
 
 /* ---- The world (sim.c) */

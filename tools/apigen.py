@@ -329,8 +329,12 @@ def write_source(api, out):
                              if key in m.options]
                     if m.options.get("format") == "iso8601":
                         flags.append("MEMBER_ISO8601")
+                    if "flat" in m.shape.options and "MEMBER_FLAT" not in flags:
+                        flags.append("MEMBER_FLAT")
+                    if shape.options.get("payload") == m.name:
+                        flags.append("MEMBER_PAYLOAD")
                     location = ""
-                    for key in ("header", "uri", "querystring"):
+                    for key in ("header", "uri", "querystring", "query"):
                         if key in m.options:
                             location = ", .location = %s" % quote("%s=%s" % (key, m.options[key]))
                     wire = m.options.get("name", m.name)
@@ -374,6 +378,11 @@ def write_source(api, out):
     w("")
 
 
+def has_handler(op):
+    """What the server's shell answers by itself has none in the brain, like what nobody answers yet."""
+    return "unbuilt" not in op and "shell" not in op
+
+
 def write_prototypes(api, out):
     """One handler a built operation: what the service's room must define."""
     w = out.append
@@ -382,7 +391,7 @@ def write_prototypes(api, out):
     w('#include "api/%s.h"' % api.name)
     w("struct call;")
     for op in sorted(api.ops, key=lambda o: o["name"]):
-        if "unbuilt" not in op:
+        if has_handler(op):
             w("bool %s%s(struct call *call, const struct %s *in, struct %s *out);" % (
                 api.prefix, snake(op["name"]), op["input"].c_name(), op["output"].c_name()))
     w("")
@@ -394,12 +403,12 @@ def write_handlers(api, out):
     w("/* Made by tools/apigen.py from api/%s.api: do not edit. */" % api.name)
     ops = sorted(api.ops, key=lambda o: o["name"])
     for op in ops:
-        if "unbuilt" not in op:
+        if has_handler(op):
             name = api.prefix + snake(op["name"])
             w("static bool do_%s(struct call *call, const void *in, void *out) { return %s(call, in, out); }" % (name, name))
     w("static const handler handlers[%sOPERATION_COUNT] = {" % api.prefix.upper())
     for op in ops:
-        if "unbuilt" not in op:
+        if has_handler(op):
             w("\t[%sOPERATION_%s] = do_%s%s," % (api.prefix.upper(), snake(op["name"]).upper(), api.prefix, snake(op["name"])))
     w("};")
     w("")
@@ -421,7 +430,7 @@ def coverage(apis):
            "Made by `tools/apigen.py --coverage` from `api/`; `make check` fails when it is stale. An operation that is",
            "not built answers with an AWS-formed error that says so and changes nothing.", ""]
     for api in apis:
-        if "target" not in api.settings and "xmlns" not in api.settings:
+        if "signing" not in api.settings:
             continue
         ops = sorted(api.ops, key=lambda o: o["name"])
         built = [o for o in ops if "unbuilt" not in o]

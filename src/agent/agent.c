@@ -40,6 +40,7 @@ void agent_free(struct agent *agent)
 		held_free(agent->tasks.items[i]);
 	list_fini(&agent->tasks);
 	list_fini(&agent->visited);
+	attachments_fini(agent);
 	map_fini(&agent->by_id);
 	map_fini(&agent->by_ticket);
 	heap_fini(&agent->timers);
@@ -367,6 +368,7 @@ static void check_task(const struct agent *agent, const struct held *work)
 	assert(record->known != AGENT_STATUS_STOPPED || record->desired == AGENT_STATUS_STOPPED);
 	assert(record->reported != AGENT_STATUS_STOPPED || record->known == AGENT_STATUS_STOPPED);
 	assert(!work->holds || record->known != AGENT_STATUS_STOPPED);
+	assert(!record->attached_told.value || record->attached_at.has);
 	assert(!work->touched && !work->durable && !work->gone && !work->visited);
 	for (size_t i = 0; i < count; i++) {
 		const struct agent_container *container = &record->containers.items[i];
@@ -378,11 +380,29 @@ static void check_task(const struct agent *agent, const struct held *work)
 	}
 }
 
+/* A process that ended waits for its restart, or for nothing; a check that is asked for goes on. */
+static void check_run(const struct agent *agent, const struct held *work, size_t index)
+{
+	const struct agent_container *container = &work->record->containers.items[index];
+	const struct held_container *under_way = &work->containers[index];
+
+	if (under_way->down) {
+		assert(container->known == AGENT_STATUS_RUNNING);
+		assert(under_way->starting || !agent->reconciled);
+	}
+	assert(!container->health || under_way->health.asked);
+	assert(container->restart_count.value == 0 || container->restarted_at.has);
+	if (agent->reconciled && !agent->terminal && under_way->health.asked && !under_way->down &&
+	    container->known == AGENT_STATUS_RUNNING && container->desired == AGENT_STATUS_RUNNING)
+		assert(under_way->probing || work->wake_at <= under_way->probe_at);
+}
+
 /* Something must lead on from every task that has not ended: a job, a call, a timer, or room to come. */
 static void check_progress(const struct agent *agent, const struct held *work)
 {
 	const struct agent_task *record = work->record;
-	bool under_way = work->creating || work->destroying || work->ticket || work->wake_at != USEC_NEVER;
+	bool under_way = work->creating || work->releasing || work->destroying || work->ticket ||
+			 work->wake_at != USEC_NEVER;
 
 	for (size_t i = 0; i < record->containers.count; i++)
 		under_way |= work->containers[i].pulling || work->containers[i].starting ||
@@ -402,6 +422,8 @@ void agent_check(const struct agent *agent)
 
 		check_task(agent, work);
 		check_progress(agent, work);
+		for (size_t j = 0; j < work->record->containers.count; j++)
+			check_run(agent, work, j);
 		if (work->holds && !work->demand.unlimited) {
 			cpu_units += work->demand.cpu_units;
 			memory_mib += work->demand.memory_mib;

@@ -10,6 +10,7 @@
 #include "api/acs.h"
 #include "api/agent.h"
 #include "api/ecs.h"
+#include "api/tcs.h"
 #include "base/error.h"
 #include "base/list.h"
 
@@ -36,9 +37,14 @@ enum {
 	AGENT_NAME_LIMIT = 255,                          /* bytes of a container's name */
 	AGENT_PULL_ATTEMPTS = 2,                         /* on top of those that the hands make themselves */
 	AGENT_KILL_ATTEMPTS = 5,                         /* then CannotStopContainerError */
+	AGENT_RELEASE_ATTEMPTS = 8,                      /* then STOPPED is told all the same; DESTROY tries again */
+	AGENT_ATTACHMENTS_LIMIT = 1000,                  /* announced interfaces whose payload has not come */
+	AGENT_HEALTH_TASKS = 10,                         /* in one PublishHealthRequest */
+	AGENT_HEALTH_MESSAGE_LIMIT = 400,                /* bytes of what a probe said */
 };
 
-/* ---- What the hands are asked to do. Each ends in exactly one fact of the same kind. */
+/* ---- What the hands are asked to do. Each ends in exactly one fact of the same kind. Those of a task are done in
+ * the order in which they were handed out, but PULL and PROBE, which may take long, may run beside the others. */
 enum job_kind {
 	JOB_PULL,                                        /* make the container's image present */
 	JOB_CREATE,                                      /* the task's cgroup, network (awsvpc), volumes, keeper */
@@ -46,6 +52,9 @@ enum job_kind {
 	JOB_SIGNAL,                                      /* `signal` to the container's first process */
 	JOB_PROBE,                                       /* the container's health check, once (docker's Healthcheck.Test) */
 	JOB_DESTROY,                                     /* all of the task: containers, network, cgroup, keeper */
+	/* All containers of an awsvpc task have ended: its interface goes, so that the server can give its address to
+	 * another; what people may look at stays until DESTROY. Fine when there is nothing. */
+	JOB_RELEASE,
 	JOB_KIND_COUNT
 };
 
@@ -59,7 +68,7 @@ struct job {
 
 /* ---- What the hands report. FACT_EXIT comes on its own, when a container's process ends. */
 enum fact_kind {
-	FACT_PULL = JOB_PULL, FACT_CREATE, FACT_START, FACT_SIGNAL, FACT_PROBE, FACT_DESTROY,
+	FACT_PULL = JOB_PULL, FACT_CREATE, FACT_START, FACT_SIGNAL, FACT_PROBE, FACT_DESTROY, FACT_RELEASE,
 	FACT_EXIT,
 	/* After a restart of the agent, one for each container that a keeper still holds (running or exited):
 	 * `running`, `runtime_id`, times and exit_code tell which. Then one FACT_RECONCILED. Also when a
@@ -84,6 +93,7 @@ struct fact {
 	int exit_code;                                   /* EXIT, FOUND */
 	bool out_of_memory;                              /* EXIT, FOUND */
 	usec at;                                         /* when it happened, by the host's clock */
+	usec started_at;                                 /* EXIT, FOUND not running: when that run began; 0: not known */
 };
 
 /* ---- What is told the server by API call. The shell sends once and answers with AGENT_EVENT_ANSWER; the brain
@@ -136,6 +146,7 @@ struct agent_effects {
 	LIST_OF(struct agent_call) calls;
 	LIST_OF(struct job) jobs;
 	bool connect;                                    /* open the channel (again) now; the brain does the backoff */
+	bool health_changed;                             /* tell TCS of it now: agent_health */
 	bool terminal;                                   /* registration refused for good: exit 5 (agent-protocol 1.4) */
 	struct error error;                              /* why, with `terminal` */
 	usec wake_at;                                    /* step again by then */
@@ -162,6 +173,15 @@ size_t agent_task_count(const struct agent *agent);
 /* The newest credentials of a task, by the id the container's environment names (never stored); or NULL. */
 const struct acs_iam_role_credentials *agent_credentials(const struct agent *agent, struct str credentials_id);
 const struct agent_task *agent_task_at(const struct agent *agent, size_t index, struct str *ret_id);
+
+/* For TCS (agent-protocol 6), every 20 s and after `health_changed`: the tasks with a health check from *cursor on, which
+ * begins with 0, at most AGENT_HEALTH_TASKS. `metadata.fin` tells the last; messageId and timestamp are the shell's.
+ * False when no task is left; of a world without health checks at once. Good until the next agent_step. */
+bool agent_health(const struct agent *agent, size_t *cursor, struct arena *arena,
+		  struct tcs_publish_health_request *ret_request);
+/* How often a container was started again in place (TCS restartStatsSet, metadata v4 RestartCount); false: it has no
+ * restart policy. */
+bool agent_restart_count(const struct agent_task *task, size_t container, int32_t *ret_count);
 
 /* Panics on a broken invariant; the simulator and tests call it after every step. */
 void agent_check(const struct agent *agent);

@@ -1,7 +1,7 @@
 /* dependency.c - in which order containers start and stop (agent-protocol 4.3).
  *
  * Besides dependsOn, a link asks that its container has started. volumesFrom asks only that the container
- * was created, which all of a task are before the first one starts. */
+ * was created, which all of a task are before the first one starts. HEALTHY counts at the start only. */
 #include "agent/held.h"
 
 static size_t find(const struct acs_task *task, struct str name)
@@ -58,6 +58,23 @@ static enum dependency_verdict broken(struct str *ret_reason, struct arena *aren
 	return DEPENDENCY_BROKEN;
 }
 
+/* What has ended is not HEALTHY any more, and will not be again. */
+static enum dependency_verdict judge_ended(const struct agent_container *container, struct str target,
+					   struct str condition, struct arena *arena, struct str *ret_reason)
+{
+	bool start = str_equal(condition, S("START"));
+
+	if (!container->started_at.has)
+		return broken(ret_reason, arena, target, container->name, "never started");
+	if (str_equal(condition, S("HEALTHY")))
+		return broken(ret_reason, arena, target, container->name, "ended before it was healthy");
+	if (!start && !container->exit_code.has)
+		return broken(ret_reason, arena, target, container->name, "ended without an exit code");
+	if (str_equal(condition, S("SUCCESS")) && container->exit_code.value != 0)
+		return broken(ret_reason, arena, target, container->name, "did not exit successfully");
+	return DEPENDENCY_MET;
+}
+
 /* `other` has not got there yet: does its startTimeout allow more waiting? */
 static bool times_out(const struct held *work, size_t other, usec now, usec *wake_at)
 {
@@ -78,21 +95,17 @@ static enum dependency_verdict judge_one(const struct held *work, struct str tar
 {
 	size_t other = held_find_container(work, on);
 	const struct agent_container *container = &work->record->containers.items[other];
-	bool start = str_equal(condition, S("START"));
+	bool healthy = str_equal(condition, S("HEALTHY"));
 
-	if (container->known == AGENT_STATUS_STOPPED) {
-		if (!container->started_at.has)
-			return broken(ret_reason, arena, target, on, "never started");
-		if (!start && !container->exit_code.has)
-			return broken(ret_reason, arena, target, on, "ended without an exit code");
-		if (str_equal(condition, S("SUCCESS")) && container->exit_code.value != 0)
-			return broken(ret_reason, arena, target, on, "did not exit successfully");
-		return DEPENDENCY_MET;
-	}
-	if (start)
+	if (container->known == AGENT_STATUS_STOPPED)
+		return judge_ended(container, target, condition, arena, ret_reason);
+	if (str_equal(condition, S("START")))
 		return container->known == AGENT_STATUS_RUNNING ? DEPENDENCY_MET : DEPENDENCY_WAITS;
+	if (healthy && container->health == AGENT_HEALTH_HEALTHY && !work->containers[other].down)
+		return DEPENDENCY_MET;
 	if (times_out(work, other, now, wake_at))
-		return broken(ret_reason, arena, target, on, "did not end within its startTimeout");
+		return broken(ret_reason, arena, target, on, healthy ? "did not become healthy within its startTimeout"
+								     : "did not end within its startTimeout");
 	return DEPENDENCY_WAITS;
 }
 

@@ -1,15 +1,15 @@
 /* engine.c - one task: what it shows against what it should be, and the jobs that are missing.
  *
- * Containers of a task go through the same gates together: all pulled, the task created (cgroup and
- * keeper), then each started as soon as its dependencies allow. Pulling comes before the first start, so
- * that nothing slow ever stands before a signal in the task's queue of jobs. */
+ * Containers of a task go through the same gates together: all pulled and, meanwhile, the task created (cgroup,
+ * network, keeper); then each started as soon as its dependencies allow. Pulling comes before the first start,
+ * so that nothing slow ever stands before a signal in the task's queue of jobs. */
 #include "agent/held.h"
 
 enum { KILL_AGAIN_SECONDS = 10, REPORT_PATIENCE_HOURS = 72, FAREWELL_SECONDS = 10 };
 
-static void wake(struct held *work, usec at) { work->wake_at = MIN(work->wake_at, at); }
+void engine_wake(struct held *work, usec at) { work->wake_at = MIN(work->wake_at, at); }
 
-static void job(struct step *step, struct held *work, enum job_kind kind, size_t container, int signal)
+void engine_job(struct step *step, struct held *work, enum job_kind kind, size_t container, int signal)
 {
 	*list_push(&step->out->jobs) = (struct job){
 		.kind = kind, .task_id = work->id, .container = (uint32_t)container, .signal = signal};
@@ -20,6 +20,8 @@ void engine_container_stopped(struct held *work, size_t index, usec at)
 	struct agent_container *container = &work->record->containers.items[index];
 
 	container->known = container->desired = AGENT_STATUS_STOPPED;
+	work->containers[index].down = false;
+	health_run_ended(work, index);
 	container->finished_at = (struct maybe_time){at, true};
 	if (held_definition(work, index)->essential.value && container->started_at.has &&
 	    !work->record->execution_stopped_at.has)
@@ -50,12 +52,18 @@ static bool settle_container(struct step *step, struct held *work, size_t index)
 	struct agent_container *container = &work->record->containers.items[index];
 	usec wake_at = USEC_NEVER;
 
-	if (container->known >= AGENT_STATUS_RUNNING || work->containers[index].starting)
+	if (work->containers[index].starting)
+		return false;
+	if (work->containers[index].down && container->desired == AGENT_STATUS_STOPPED) {
+		engine_container_stopped(work, index, work->containers[index].ended_at);
+		return true;
+	}
+	if (container->known >= AGENT_STATUS_RUNNING)
 		return false;
 	if (container->desired != AGENT_STATUS_STOPPED) {
 		if (dependency_judge(work, index, step->now, step->arena, &container->reason, &wake_at) !=
 		    DEPENDENCY_BROKEN) {
-			wake(work, wake_at);
+			engine_wake(work, wake_at);
 			return false;
 		}
 		container->exit_code = (struct maybe_integer){143, true};
@@ -126,13 +134,27 @@ static bool pull(struct step *step, struct held *work)
 		if (container->pulling)
 			continue;
 		if (step->now < container->pull_at) {
-			wake(work, container->pull_at);
+			engine_wake(work, container->pull_at);
 			continue;
 		}
 		container->pulling = true;
-		job(step, work, JOB_PULL, i, 0);
+		engine_job(step, work, JOB_PULL, i, 0);
 	}
 	return all;
+}
+
+/* Once before the first start; the hands find it done after a restart of the agent. */
+static void create(struct step *step, struct held *work)
+{
+	bool wanted = false;
+
+	for (size_t i = 0; i < work->record->containers.count; i++)
+		wanted |= work->record->containers.items[i].known < AGENT_STATUS_RUNNING &&
+			  !work->containers[i].starting;
+	if (!wanted || work->creating || work->created)
+		return;
+	work->creating = true;
+	engine_job(step, work, JOB_CREATE, 0, 0);
 }
 
 static void start(struct step *step, struct held *work)
@@ -145,13 +167,20 @@ static void start(struct step *step, struct held *work)
 		if (container->known >= AGENT_STATUS_RUNNING || work->containers[i].starting ||
 		    dependency_judge(work, i, step->now, step->arena, &reason, &wake_at) != DEPENDENCY_MET)
 			continue;
-		if (work->created) {
-			work->containers[i].starting = true;
-			job(step, work, JOB_START, i, 0);
-		} else if (!work->creating) {
-			work->creating = true;
-			job(step, work, JOB_CREATE, 0, 0);
-		}
+		work->containers[i].starting = true;
+		engine_job(step, work, JOB_START, i, 0);
+	}
+}
+
+static void start_again(struct step *step, struct held *work)
+{
+	for (size_t i = 0; i < work->record->containers.count; i++) {
+		struct held_container *under_way = &work->containers[i];
+
+		if (!under_way->down || under_way->starting)
+			continue;
+		under_way->starting = true;
+		engine_job(step, work, JOB_START, i, 0);
 	}
 }
 
@@ -177,7 +206,7 @@ static void kill_container(struct step *step, struct held *work, size_t index)
 	struct held_container *under_way = &work->containers[index];
 
 	if (step->now < under_way->kill_at) {
-		wake(work, under_way->kill_at);
+		engine_wake(work, under_way->kill_at);
 		return;
 	}
 	if (under_way->kill_attempts++ >= AGENT_KILL_ATTEMPTS) {
@@ -189,8 +218,8 @@ static void kill_container(struct step *step, struct held *work, size_t index)
 		work->touched = work->durable = true;
 	}
 	under_way->kill_at = step->now + KILL_AGAIN_SECONDS * USEC_PER_SEC;
-	wake(work, under_way->kill_at);
-	job(step, work, JOB_SIGNAL, index, 9);
+	engine_wake(work, under_way->kill_at);
+	engine_job(step, work, JOB_SIGNAL, index, 9);
 }
 
 static void stop_container(struct step *step, struct held *work, size_t index)
@@ -207,10 +236,10 @@ static void stop_container(struct step *step, struct held *work, size_t index)
 		kill_container(step, work, index);
 		return;
 	}
-	wake(work, deadline);
+	engine_wake(work, deadline);
 	if (!work->containers[index].signalled) {        /* after a restart of the agent, once more */
 		work->containers[index].signalled = true;
-		job(step, work, JOB_SIGNAL, index, 15);
+		engine_job(step, work, JOB_SIGNAL, index, 15);
 	}
 }
 
@@ -221,9 +250,9 @@ static void stop(struct step *step, struct held *work)
 	for (size_t i = 0; i < containers->count; i++) {
 		if (work->containers[i].stray) {
 			work->containers[i].stray = false;
-			job(step, work, JOB_SIGNAL, i, 9);
+			engine_job(step, work, JOB_SIGNAL, i, 9);
 		}
-		if (containers->items[i].desired == AGENT_STATUS_STOPPED &&
+		if (containers->items[i].desired == AGENT_STATUS_STOPPED && !work->containers[i].starting &&
 		    containers->items[i].known == AGENT_STATUS_RUNNING && dependency_may_stop(work, i))
 			stop_container(step, work, i);
 	}
@@ -254,6 +283,25 @@ static bool has_run(const struct held *work)
 	return true;
 }
 
+/* The interface goes before STOPPED is told: the server may then give its address to another task. */
+static bool must_release(const struct held *work)
+{
+	return held_is_awsvpc(work) && work->record->pull_started_at.has && !work->released &&
+	       work->record->known != AGENT_STATUS_STOPPED && least(work) == AGENT_STATUS_STOPPED;
+}
+
+static void release(struct step *step, struct held *work)
+{
+	if (!must_release(work) || work->releasing)
+		return;
+	if (step->now < work->release_at) {
+		engine_wake(work, work->release_at);
+		return;
+	}
+	work->releasing = true;
+	engine_job(step, work, JOB_RELEASE, 0, 0);
+}
+
 static void set_known(struct step *step, struct held *work)
 {
 	struct agent_task *record = work->record;
@@ -263,7 +311,7 @@ static void set_known(struct step *step, struct held *work)
 		record->started_at = (struct maybe_time){step->now, true};
 		work->touched = work->durable = true;
 	}
-	if (status <= record->known)
+	if (status <= record->known || must_release(work))
 		return;
 	if (status == AGENT_STATUS_RUNNING && record->desired == AGENT_STATUS_STOPPED && !record->started_at.has)
 		return;
@@ -308,11 +356,11 @@ static void clean_up(struct step *step, struct held *work)
 		return;
 	at = destroy_time(step, work);
 	if (step->now < at) {
-		wake(work, at);
+		engine_wake(work, at);
 		return;
 	}
 	work->destroying = true;
-	job(step, work, JOB_DESTROY, 0, 0);
+	engine_job(step, work, JOB_DESTROY, 0, 0);
 }
 
 void engine_advance(struct step *step, struct held *work)
@@ -324,9 +372,15 @@ void engine_advance(struct step *step, struct held *work)
 	admit(step, work);
 	settle(step, work);
 	explain_early_stop(step, work);
-	if (work->record->desired == AGENT_STATUS_RUNNING && work->holds && pull(step, work))
-		start(step, work);
+	if (work->record->desired == AGENT_STATUS_RUNNING && work->holds) {
+		create(step, work);
+		if (pull(step, work) && work->created)
+			start(step, work);
+	}
+	start_again(step, work);
+	health_advance(step, work);
 	stop(step, work);
+	release(step, work);
 	set_known(step, work);
 	report_task(step, work);
 	clean_up(step, work);

@@ -22,7 +22,7 @@ static void pulled(struct step *step, struct held *work, size_t index, const str
 		return;
 	work->touched = true;
 	if (fact->ok) {
-		container->known = AGENT_STATUS_PULLED;
+		container->known = work->created ? AGENT_STATUS_CREATED : AGENT_STATUS_PULLED;
 		container->image_digest = fact->image_digest;
 	} else if (++under_way->pull_attempts < AGENT_PULL_ATTEMPTS) {
 		under_way->pull_at = step->now + backoff(step, USEC_PER_SEC, 2, under_way->pull_attempts - 1,
@@ -35,7 +35,7 @@ static void pulled(struct step *step, struct held *work, size_t index, const str
 	pulls_ended(work, fact->at ? fact->at : step->now);
 }
 
-static void created(struct held *work, const struct fact *fact)
+static void created(struct step *step, struct held *work, const struct fact *fact)
 {
 	struct agent_containers *containers = &work->record->containers;
 
@@ -47,12 +47,14 @@ static void created(struct held *work, const struct fact *fact)
 		held_stop(work);
 		return;
 	}
+	if (held_is_awsvpc(work) && !work->record->attached_at.has)
+		work->record->attached_at = (struct maybe_time){step->now, true};
 	for (size_t i = 0; i < containers->count; i++)
 		if (containers->items[i].known == AGENT_STATUS_PULLED)
 			containers->items[i].known = AGENT_STATUS_CREATED;
 }
 
-static void runs(struct held *work, size_t index, const struct fact *fact, usec at)
+static void runs(struct step *step, struct held *work, size_t index, const struct fact *fact, usec at)
 {
 	struct agent_container *container = &work->record->containers.items[index];
 
@@ -63,7 +65,11 @@ static void runs(struct held *work, size_t index, const struct fact *fact, usec 
 		container->network_bindings = fact->bindings;
 	if (!container->started_at.has)
 		container->started_at = (struct maybe_time){at, true};
+	if (container->known < AGENT_STATUS_RUNNING)
+		health_run_began(step, work, index, at);
 	container->known = MAX(container->known, AGENT_STATUS_RUNNING);
+	if (work->containers[index].down || restart_was_missed(work, index, at))
+		restart_succeeded(step, work, index, at);
 }
 
 static void started(struct step *step, struct held *work, size_t index, const struct fact *fact)
@@ -72,20 +78,34 @@ static void started(struct step *step, struct held *work, size_t index, const st
 
 	work->containers[index].starting = false;
 	if (fact->ok) {
-		runs(work, index, fact, fact->at ? fact->at : step->now);
-	} else if (container->known < AGENT_STATUS_RUNNING) {
+		runs(step, work, index, fact, fact->at ? fact->at : step->now);
+	} else if (container->known < AGENT_STATUS_RUNNING || work->containers[index].down) {
 		container->reason = fact->reason;
-		engine_container_stopped(work, index, step->now);
+		engine_container_stopped(work, index, work->containers[index].down ? work->containers[index].ended_at
+										   : step->now);
 	}
+}
+
+/* A keeper may tell of the same end to the lane and to who asks. Times are whole milliseconds once stored. */
+static bool was_told(const struct held *work, size_t index, const struct fact *fact, usec at)
+{
+	const struct held_container *under_way = &work->containers[index];
+	usec began = held_run_began(&work->record->containers.items[index]);
+
+	if (under_way->down)
+		return true;
+	return under_way->ended_at && under_way->ended_at / USEC_PER_MSEC == at / USEC_PER_MSEC &&
+	       fact->started_at / USEC_PER_MSEC < began / USEC_PER_MSEC;
 }
 
 /* Not `ok`: nobody knows how it ended (its keeper died), and the reason says so. */
 static void exited(struct step *step, struct held *work, size_t index, const struct fact *fact)
 {
 	struct agent_container *container = &work->record->containers.items[index];
+	struct held_container *under_way = &work->containers[index];
 	usec at = fact->at ? fact->at : step->now;
 
-	if (container->known == AGENT_STATUS_STOPPED)
+	if (container->known == AGENT_STATUS_STOPPED || was_told(work, index, fact, at))
 		return;
 	if (!container->started_at.has)
 		container->started_at = (struct maybe_time){at, true};
@@ -99,7 +119,17 @@ static void exited(struct step *step, struct held *work, size_t index, const str
 		container->reason = fact->reason;
 	else if (fact->out_of_memory)
 		container->reason = S("OutOfMemoryError: Container killed due to memory usage");
-	engine_container_stopped(work, index, at);
+	work->touched = true;
+	under_way->ended_at = at;
+	if (restart_was_missed(work, index, fact->started_at))
+		restart_succeeded(step, work, index, fact->started_at);
+	if (!restart_is_due(work, index, fact, at)) {
+		engine_container_stopped(work, index, at);
+		return;
+	}
+	container->known = AGENT_STATUS_RUNNING;
+	under_way->down = true;
+	health_run_ended(work, index);
 }
 
 /* After a restart, or when a container shows up late: what was given up and yet runs must not go on. */
@@ -111,9 +141,19 @@ static void found(struct step *step, struct held *work, size_t index, const stru
 	if (work->record->containers.items[index].known == AGENT_STATUS_STOPPED)
 		under_way->stray = fact->ok && fact->running;
 	else if (fact->ok && fact->running)
-		runs(work, index, fact, fact->at ? fact->at : step->now);
+		runs(step, work, index, fact, fact->at ? fact->at : step->now);
 	else
 		exited(step, work, index, fact);
+}
+
+/* What does not go is told STOPPED in the end all the same: DESTROY tries again, and at the end of all tasks it comes
+ * at once. */
+static void released(struct step *step, struct held *work, const struct fact *fact)
+{
+	work->releasing = false;
+	work->released = fact->ok || step->agent->stop_all || ++work->release_attempts >= AGENT_RELEASE_ATTEMPTS;
+	work->release_at = step->now + backoff(step, DESTROY_AGAIN_SECONDS * USEC_PER_SEC, 2, work->release_attempts,
+					       DESTROY_AGAIN_LIMIT_SECONDS * USEC_PER_SEC);
 }
 
 static void destroyed(struct step *step, struct held *work, const struct fact *fact)
@@ -163,6 +203,9 @@ static void container_fact(struct step *step, struct held *work, const struct fa
 	case FACT_START:
 		started(step, work, index, fact);
 		break;
+	case FACT_PROBE:
+		health_probed(step, work, index, fact);
+		break;
 	case FACT_EXIT:
 		exited(step, work, index, fact);
 		break;
@@ -187,7 +230,9 @@ void fact_handle(struct step *step, const struct fact *fact)
 	if (!work)
 		return;
 	if (fact->kind == FACT_CREATE)
-		created(work, fact);
+		created(step, work, fact);
+	else if (fact->kind == FACT_RELEASE)
+		released(step, work, fact);
 	else if (fact->kind == FACT_DESTROY)
 		destroyed(step, work, fact);
 	else

@@ -4,6 +4,7 @@ struct held *held_add(struct agent *agent, struct str id, const struct agent_tas
 {
 	struct held *work = calloc(1, sizeof(*work));
 	char *name = malloc(id.len);
+	auto_arena arena = {0};
 
 	if (!work || !name)
 		abort();
@@ -14,6 +15,8 @@ struct held *held_add(struct agent *agent, struct str id, const struct agent_tas
 	if (!work->containers)
 		abort();
 	work->wake_at = USEC_NEVER;
+	for (size_t i = 0; i < value->containers.count; i++)
+		work->containers[i].health = accept_health(held_definition(work, i), &arena);
 	list_add(&agent->tasks, work);
 	map_put(&agent->by_id, work->id, work);
 	return work;
@@ -64,6 +67,13 @@ size_t held_find_container(const struct held *work, struct str name)
 		if (str_equal(containers->items[i].name, name))
 			break;
 	return i;
+}
+
+bool held_is_awsvpc(const struct held *work) { return str_equal(work->record->task->network_mode, S("awsvpc")); }
+
+usec held_run_began(const struct agent_container *container)
+{
+	return container->restarted_at.has ? container->restarted_at.value : container->started_at.value;
 }
 
 usec backoff(struct step *step, usec delay, double factor, unsigned attempts, usec limit)

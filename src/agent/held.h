@@ -21,8 +21,21 @@ struct ledger {
 	uint64_t tcp[PORT_COUNT / 64], udp[PORT_COUNT / 64];
 };
 
+/* Docker's Healthcheck of a container (agent-protocol 3.4), its defaults filled in. */
+struct health_rules {
+	bool asked;                                      /* false: it has none */
+	usec interval, start_period;
+	int32_t retries;
+};
+
 struct held_container {
-	bool pulling, starting;                          /* a job is under way */
+	bool pulling, starting, probing;                 /* a job is under way */
+	bool down;                                       /* its process ended, and is to start again in place */
+	usec ended_at;                                   /* that end; an exit that is told twice has the same */
+	struct health_rules health;
+	bool probe_void;                                 /* the probe under way is of a run that has ended */
+	int32_t probe_failures;                          /* in a row, that count */
+	usec probe_at, probed_at;                        /* the next; when the last began. 0: not in this run */
 	bool signalled;                                  /* SIGTERM was handed out in this life */
 	bool found;                                      /* a keeper told of it after the restart */
 	bool stray;                                      /* runs though it was given up: kill it */
@@ -41,12 +54,16 @@ struct held {
 	bool holds;                                      /* its demand is in the ledger */
 	bool touched, durable;                           /* this step: copy the record; store it, too */
 	bool creating, created, destroying, gone;
+	bool releasing, released;                        /* awsvpc: the interface, after the end */
+	unsigned release_attempts;
+	usec release_at;
 	unsigned destroy_attempts;
 	usec destroy_at;
 	usec known_until;                                /* a late payload must still find it */
 
 	uint64_t ticket;                                 /* of the call under way; 0: none */
 	enum agent_status sent;
+	bool attachment_sent;                            /* the call under way tells of the interface */
 	unsigned report_attempts;
 	usec report_at;
 
@@ -56,12 +73,19 @@ struct held {
 	bool visited;                                    /* in agent->visited: to be finished in this step */
 };
 
+/* An interface that was announced before its task (agent-protocol 2.4). */
+struct attachment {
+	struct acs_attach_task_network_interfaces_message *message;
+	usec expires_at;
+};
+
 struct agent {
 	struct agent_options options;
 	struct agent_instance *instance;
 	LIST_OF(struct held *) tasks;                    /* in order of arrival */
 	struct map by_id, by_ticket;
 	struct ledger ledger;
+	LIST_OF(struct attachment) attachments;
 	struct link stale;
 	LIST_OF(struct held *) visited;
 	struct heap timers;
@@ -90,6 +114,8 @@ void held_look(struct agent *agent, struct held *work);          /* in this step
 void held_stop(struct held *work);                               /* desired STOPPED, of it and its containers */
 const struct acs_container *held_definition(const struct held *work, size_t index);
 size_t held_find_container(const struct held *work, struct str name);    /* count: none */
+bool held_is_awsvpc(const struct held *work);
+usec held_run_began(const struct agent_container *container);    /* its first start, or the last one in place */
 /* delay × factor^attempts, at most `limit`, give or take a fifth. */
 usec backoff(struct step *step, usec delay, double factor, unsigned attempts, usec limit);
 
@@ -98,9 +124,32 @@ bool accept_task_id(struct str arn, struct str *ret_id);
 bool accept_check(const struct acs_task *task, struct arena *arena, struct error *err);
 /* The demand of a checked task. */
 struct demand accept_demand(const struct acs_task *task, struct arena *arena);
+/* The health check of a checked container. */
+struct health_rules accept_health(const struct acs_container *container, struct arena *arena);
 
 /* ---- message.c */
 void message_handle(struct step *step, struct str type, const void *message);
+
+/* ---- attachment.c: interfaces announced before their task */
+/* False: not to be acknowledged. */
+bool attachment_take(struct step *step, const struct acs_attach_task_network_interfaces_message *message);
+/* Hands what was announced for a task over to the step's arena; a list without items: nothing. */
+struct acs_elastic_network_interfaces attachment_claim(struct step *step, struct str task_arn);
+void attachments_fini(struct agent *agent);
+
+/* ---- health.c: docker's rules (ecs-behaviour 5.6) */
+void health_run_began(struct step *step, struct held *work, size_t index, usec at);
+void health_run_ended(struct held *work, size_t index);
+void health_probed(struct step *step, struct held *work, size_t index, const struct fact *fact);
+/* Hands out the probes that are due; *wake_at is lowered to the next one's time. */
+void health_advance(struct step *step, struct held *work);
+
+/* ---- restart.c: restart policies (agent-protocol 4.4) */
+bool restart_is_due(const struct held *work, size_t index, const struct fact *fact, usec at);
+/* It runs again, also when nobody here knew that it was about to. */
+void restart_succeeded(struct step *step, struct held *work, size_t index, usec at);
+/* What runs (or ran) since `began` is a run that this agent has not heard of. */
+bool restart_was_missed(const struct held *work, size_t index, usec began);
 
 /* ---- dependency.c */
 enum dependency_verdict { DEPENDENCY_MET, DEPENDENCY_WAITS, DEPENDENCY_BROKEN };
@@ -121,6 +170,8 @@ void ledger_release(struct agent *agent, struct held *work);
 /* ---- engine.c: one task, observed against wanted */
 void engine_advance(struct step *step, struct held *work);
 void engine_container_stopped(struct held *work, size_t index, usec at);
+void engine_job(struct step *step, struct held *work, enum job_kind kind, size_t container, int signal);
+void engine_wake(struct held *work, usec at);
 
 /* ---- fact.c */
 void fact_handle(struct step *step, const struct fact *fact);

@@ -137,8 +137,21 @@ static void known_task(struct step *step, struct held *work, enum agent_status d
 	held_look(step->agent, work);
 }
 
-static bool new_task(struct step *step, struct str id, const struct acs_task *task, enum agent_status desired)
+/* Without interfaces of its own, a task gets those that were announced for it. */
+static struct acs_task *complete(struct step *step, const struct acs_task *task)
 {
+	struct acs_elastic_network_interfaces announced = attachment_claim(step, task->arn);
+	struct acs_task *completed = arena_new(step->arena, struct acs_task);
+
+	*completed = *task;
+	if (completed->elastic_network_interfaces.count == 0)
+		completed->elastic_network_interfaces = announced;
+	return completed;
+}
+
+static bool new_task(struct step *step, struct str id, const struct acs_task *sent, enum agent_status desired)
+{
+	const struct acs_task *task = complete(step, sent);
 	struct error error;
 	struct held *work;
 
@@ -315,6 +328,17 @@ static void verification_ack(struct step *step, const void *value)
 	remember_verification(step->agent, STR_NONE);
 }
 
+static void attach_message(struct step *step, const void *value)
+{
+	const struct acs_attach_task_network_interfaces_message *message = value;
+
+	if (str_empty(message->cluster_arn) || str_empty(message->container_instance_arn) ||
+	    str_empty(message->message_id))
+		return;
+	if (attachment_take(step, message))
+		acknowledge(step, message->cluster_arn, message->container_instance_arn, message->message_id);
+}
+
 static void heartbeat_message(struct step *step, const void *value)
 {
 	const struct acs_heartbeat_message *message = value;
@@ -330,6 +354,7 @@ static const struct {
 } handlers[] = {
 	{ STR_INIT("PayloadMessage"), payload_message },
 	{ STR_INIT("HeartbeatMessage"), heartbeat_message },
+	{ STR_INIT("AttachTaskNetworkInterfacesMessage"), attach_message },
 	{ STR_INIT("TaskManifestMessage"), manifest_message },
 	{ STR_INIT("TaskStopVerificationAck"), verification_ack },
 	{ STR_INIT("IAMRoleCredentialsMessage"), credentials_message },

@@ -2,7 +2,8 @@
  *
  * A task is reported level by level: RUNNING once it ran, even when it has ended since, then STOPPED. Between,
  * the end of a container that is not essential is reported with the task RUNNING. PENDING is sent only when
- * a container has to wait for the end of another, so that its digests are known meanwhile. */
+ * a container has to wait for more than the start of another, so that its digests are known meanwhile. Before all
+ * of it, the server hears that the task's interface is there. */
 #include "agent/held.h"
 
 enum {
@@ -186,7 +187,7 @@ static struct str status_word(enum agent_status status)
 	return status == AGENT_STATUS_RUNNING ? S("RUNNING") : S("STOPPED");
 }
 
-static bool waits_for_an_end(const struct held *work)
+static bool waits_for_more_than_a_start(const struct held *work)
 {
 	for (size_t i = 0; i < work->record->containers.count; i++) {
 		const struct acs_dependencies *depends_on = &held_definition(work, i)->depends_on;
@@ -233,7 +234,8 @@ static enum agent_status due(const struct held *work)
 	if (record->reported == AGENT_STATUS_RUNNING)
 		return record->desired == AGENT_STATUS_RUNNING && a_container_moved(work) ? AGENT_STATUS_RUNNING
 											 : AGENT_STATUS_ABSENT;
-	if (record->reported < AGENT_STATUS_PULLED && record->known == AGENT_STATUS_CREATED && waits_for_an_end(work))
+	if (record->reported < AGENT_STATUS_PULLED && record->known == AGENT_STATUS_CREATED &&
+	    waits_for_more_than_a_start(work))
 		return AGENT_STATUS_PULLED;
 	return AGENT_STATUS_ABSENT;
 }
@@ -258,6 +260,36 @@ static void describe_container(struct step *step, struct held *work, size_t inde
 	out->reason = str_slice(container->reason, 0, 1024);
 }
 
+static bool attachment_is_due(const struct held *work)
+{
+	return work->record->attached_at.has && !work->record->attached_told.value && !work->released;
+}
+
+static void make_call(struct step *step, struct held *work,
+		      const struct ecs_submit_task_state_change_request *input)
+{
+	/* The record is replaced at the end of this step: the call has its own. */
+	work->ticket = call(step, CALL_SUBMIT_TASK, ECS_OPERATION_SUBMIT_TASK_STATE_CHANGE,
+			    shape_copy(&shape_ecs_submit_task_state_change_request, input, step->arena))->ticket;
+	map_put(&step->agent->by_ticket, (struct str){(char *)&work->ticket, sizeof(work->ticket)}, work);
+}
+
+/* In this form the request carries only cluster, task and attachments (agent-protocol 5.1). */
+static void submit_attachment(struct step *step, struct held *work)
+{
+	const struct acs_task *task = work->record->task;
+	size_t count = task->elastic_network_interfaces.count;
+	struct ecs_submit_task_state_change_request input = {.cluster = agent_cluster(step->agent), .task = task->arn};
+
+	input.attachments.items = arena_array(step->arena, struct ecs_attachment_state_change, count);
+	input.attachments.count = count;
+	for (size_t i = 0; i < count; i++)
+		input.attachments.items[i] = (struct ecs_attachment_state_change){
+			.attachment_arn = task->elastic_network_interfaces.items[i].attachment_arn,
+			.status = S("ATTACHED")};
+	make_call(step, work, &input);
+}
+
 static void submit(struct step *step, struct held *work)
 {
 	const struct agent_task *record = work->record;
@@ -277,20 +309,23 @@ static void submit(struct step *step, struct held *work)
 	input->containers.count = count;
 	for (size_t i = 0; i < count; i++)
 		describe_container(step, work, i, &input->containers.items[i]);
-	/* The record is replaced at the end of this step: the call has its own. */
-	work->ticket = call(step, CALL_SUBMIT_TASK, ECS_OPERATION_SUBMIT_TASK_STATE_CHANGE,
-			    shape_copy(&shape_ecs_submit_task_state_change_request, input, step->arena))->ticket;
-	map_put(&step->agent->by_ticket, (struct str){(char *)&work->ticket, sizeof(work->ticket)}, work);
+	make_call(step, work, input);
 }
 
 void report_task(struct step *step, struct held *work)
 {
 	enum agent_status status = due(work);
+	bool attachment = attachment_is_due(work);
 
-	if (work->ticket || work->destroying || !status || !step->agent->registered)
+	if (work->ticket || work->destroying || (!status && !attachment) || !step->agent->registered)
 		return;
 	if (step->now < work->report_at) {
 		work->wake_at = MIN(work->wake_at, work->report_at);
+		return;
+	}
+	work->attachment_sent = attachment;
+	if (attachment) {
+		submit_attachment(step, work);
 		return;
 	}
 	work->sent = status;
@@ -301,10 +336,15 @@ static void told(struct step *step, struct held *work)
 {
 	struct agent_containers *containers = &work->record->containers;
 
+	work->report_attempts = 0;
+	if (work->attachment_sent) {
+		work->record->attached_told = (struct maybe_boolean){true, true};
+		work->touched = true;                    /* stored with what comes next; saying it twice does no harm */
+		return;
+	}
 	work->record->reported = MAX(work->record->reported, work->sent);
 	for (size_t i = 0; i < containers->count; i++)
 		containers->items[i].reported = MAX(containers->items[i].reported, work->containers[i].sent);
-	work->report_attempts = 0;
 	work->touched = work->durable = true;
 	/* A payload that left the server before this report came must still find the task known: it would run again. */
 	if (work->sent == AGENT_STATUS_STOPPED)

@@ -571,6 +571,14 @@ static bool violate(struct check *check, enum violation_kind kind, const struct 
 	return false;
 }
 
+static bool violate_size(struct check *check, enum violation_kind kind, const struct shape *shape, struct str value,
+			 double size)
+{
+	violate(check, kind, shape, value);
+	check->found->size = size;
+	return false;
+}
+
 static size_t characters(struct str text)
 {
 	size_t count = 0;
@@ -592,14 +600,14 @@ static bool check_text(const struct shape *shape, struct str text, struct check 
 	if (!shape->has_min && !shape->has_max)
 		return true;
 	length = shape->kind == SHAPE_BLOB ? text.len : characters(text);
-	return !is_outside(shape, (double)length) || violate(check, VIOLATION_LENGTH, shape, text);
+	return !is_outside(shape, (double)length) || violate_size(check, VIOLATION_LENGTH, shape, text, (double)length);
 }
 
 static bool check_number(const struct shape *shape, double number, struct check *check)
 {
 	if (!is_outside(shape, number))
 		return true;
-	return violate(check, VIOLATION_RANGE, shape, arena_printf(check->arena, "%.15g", number));
+	return violate_size(check, VIOLATION_RANGE, shape, arena_printf(check->arena, "%.15g", number), number);
 }
 
 static bool check_member(const struct shape *shape, const struct member *member, const void *structure,
@@ -626,7 +634,7 @@ static bool check_items(const struct shape *shape, const struct any_list *list, 
 	size_t stride = shape_stride(shape);
 
 	if (is_outside(shape, (double)list->count))
-		return violate(check, VIOLATION_LENGTH, shape, STR_NONE);
+		return violate_size(check, VIOLATION_LENGTH, shape, STR_NONE, (double)list->count);
 	for (size_t i = 0; i < list->count; i++) {
 		const char *item = (const char *)list->items + i * stride;
 		struct str key = shape->kind == SHAPE_MAP ? *(const struct str *)item : STR_NONE;

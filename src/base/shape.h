@@ -34,14 +34,15 @@ struct any_list { void *items; size_t count; };
 
 enum member_flag {
 	MEMBER_REQUIRED = 1, MEMBER_IDEMPOTENCY = 2, MEMBER_FLAT = 4, MEMBER_ATTRIBUTE = 8,
-	MEMBER_STREAM = 16, MEMBER_DEPRECATED = 32, MEMBER_ISO8601 = 64,
+	MEMBER_STREAM = 16, MEMBER_DEPRECATED = 32, MEMBER_ISO8601 = 64, MEMBER_PAYLOAD = 128,
 };
 
 struct member {
 	struct str name;                                 /* on the wire */
 	const struct shape *shape;
 	uint32_t offset, flags;
-	const char *location;                            /* "header=…", "uri=…", …; NULL: body */
+	const char *location;                            /* "header=…", "uri=…", "querystring=…"; "query=…": its name in
+							    EC2 forms, where no rule gives it; NULL: body */
 };
 
 struct shape {
@@ -143,6 +144,7 @@ struct violation {
 	const struct shape *shape;                       /* of the value, or of the structure that lacks a member */
 	const struct member *member;                     /* the innermost member on the path */
 	struct str value;                                /* as text */
+	double size;                                     /* LENGTH, RANGE: what is outside of min and max */
 };
 
 /* Checks required members, lengths (in characters) and ranges; gives the first violation in the order

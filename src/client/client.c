@@ -2,19 +2,22 @@
 #include <assert.h>
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include "client/address.h"
 #include "os/clock.h"
 #include "wire/json.h"
 #include "wire/sigv4.h"
 
-enum { ANSWER_BYTES_LIMIT = 16 << 20, DEFAULT_TIMEOUT_SECONDS = 30 };
+enum { ANSWER_BYTES_LIMIT = 16 << 20, DEFAULT_TIMEOUT_SECONDS = 30, POLL_MSEC = 1000 };
 
 struct client {
 	const struct client_options *options;
 	struct address address;
 	struct arena arena;                              /* of the address */
 	CURL *curl;
+	CURLM *multi;                                    /* keeps the connection, and can be woken */
+	atomic_bool cancelled;
 	struct sigv4 *sigv4;
 	struct buffer answer;
 	char problem[CURL_ERROR_SIZE];
@@ -33,8 +36,9 @@ bool client_new(const struct client_options *options, struct client **ret_client
 	pthread_once(&once, start_curl);
 	client->options = options;
 	client->curl = curl_easy_init();
+	client->multi = curl_multi_init();
 	client->sigv4 = sigv4_new();
-	if (!client->curl) {
+	if (!client->curl || !client->multi) {
 		client_free(client);
 		return fail(err, ERROR_NETWORK, "start libcurl");
 	}
@@ -52,6 +56,8 @@ void client_free(struct client *client)
 		return;
 	if (client->curl)
 		curl_easy_cleanup(client->curl);
+	if (client->multi)
+		curl_multi_cleanup(client->multi);
 	sigv4_free(client->sigv4);
 	buffer_fini(&client->answer);
 	arena_fini(&client->arena);
@@ -97,12 +103,44 @@ static void prepare(struct client *client, struct str path, struct arena *arena)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, arena_cstr(arena, options->ca_file));
 }
 
+void client_cancel(struct client *client)
+{
+	atomic_store(&client->cancelled, true);
+	curl_multi_wakeup(client->multi);
+}
+
+static CURLcode result_of(struct client *client)
+{
+	int left;
+	CURLMsg *message = curl_multi_info_read(client->multi, &left);
+
+	return message ? message->data.result : CURLE_ABORTED_BY_CALLBACK;
+}
+
+/* What curl_easy_perform does, and wakes up for client_cancel. */
+static CURLcode transfer(struct client *client)
+{
+	CURLMcode multi = curl_multi_add_handle(client->multi, client->curl);
+	CURLcode result;
+	int running = 1;
+
+	while (multi == CURLM_OK && !atomic_load(&client->cancelled)) {
+		multi = curl_multi_perform(client->multi, &running);
+		if (multi != CURLM_OK || !running)
+			break;
+		multi = curl_multi_poll(client->multi, NULL, 0, POLL_MSEC, NULL);
+	}
+	result = multi == CURLM_OK ? result_of(client) : CURLE_FAILED_INIT;
+	curl_multi_remove_handle(client->multi, client->curl);
+	return result;
+}
+
 static bool perform(struct client *client, struct curl_slist *headers, long *ret_status, struct error *err)
 {
 	CURLcode code;
 
 	curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
-	code = curl_easy_perform(client->curl);
+	code = transfer(client);
 	curl_slist_free_all(headers);
 	if (code != CURLE_OK)
 		return fail(err, ERROR_NETWORK, "call %.*s: %s", STR(client->options->endpoint),

@@ -26,6 +26,8 @@ void client_free(struct client *client);
 /* *ret_output by operation->output, in `arena`. */
 bool client_call(struct client *client, const struct operation *operation, const void *input,
 		 struct arena *arena, void **ret_output, struct error *err);
+/* From any thread: the call under way fails at once, as does every later one. */
+void client_cancel(struct client *client);
 /* GET of a path that needs no signature (health, metrics). */
 bool client_get(struct client *client, struct str path, struct arena *arena, struct str *ret_body,
 		struct error *err);

@@ -11,6 +11,7 @@ struct call {
 	struct realm *realm;                             /* the caller's account and the request's region */
 	const struct caller *caller;
 	struct arena *arena;
+	const struct operation *operation;
 	uint64_t ticket;
 	bool parked;                                     /* set by the handler: the answer comes later, by plane_answer */
 	struct error error;

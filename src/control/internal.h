@@ -19,6 +19,7 @@ void ecs_statistics(const struct plane *plane, struct plane_statistics *ret_stat
 handler ecs_handler(const struct operation *operation);
 handler ec2_handler(const struct operation *operation);
 handler efs_handler(const struct operation *operation);
+void efs_check(const struct plane *plane);
 handler logs_handler(const struct operation *operation);
 handler wherry_handler(const struct operation *operation);
 

@@ -5,7 +5,9 @@
 #include "api/efs.h"
 #include "api/logs.h"
 #include "api/wherry.h"
+#include "control/ec2/ec2.h"
 #include "control/internal.h"
+#include "control/logs/room.h"
 
 enum { WAKES_PER_STEP_LIMIT = 1 << 22 };                 /* more means that two wakes feed each other */
 
@@ -16,6 +18,7 @@ struct plane {
 	struct heap wakes;
 	LIST_OF(void *) graveyard;                       /* freed when the next step begins */
 	struct ecs *ecs;
+	struct ec2 *ec2;
 	usec now;
 	bool restoring;                                  /* nothing is linked yet; ends with the first step */
 	/* of the step under way */
@@ -61,6 +64,7 @@ struct plane *plane_new(const struct plane_options *options)
 		own->gone_after = 600 * USEC_PER_SEC;
 	plane->wakes.before = wakes_earlier;
 	plane->ecs = ecs_new();
+	plane->ec2 = ec2_new(own);
 	plane->restoring = true;
 	return plane;
 }
@@ -108,6 +112,7 @@ void plane_free(struct plane *plane)
 	map_fini(&plane->realms);
 	heap_fini(&plane->wakes);
 	ecs_free(plane->ecs);
+	ec2_free(plane->ec2);
 	list_fini(&plane->graveyard);
 	free(plane);
 }
@@ -136,6 +141,8 @@ static struct realm *realm_get(struct plane *plane, struct str key)
 	realm->key = (struct str){copy_bytes(key), key.len};
 	realm->account = str_slice(realm->key, 0, slash);
 	realm->region = str_slice(realm->key, slash + 1, key.len);
+	chain_init(&realm->pool);
+	chain_init(&realm->fargate.classes);
 	map_put(&plane->realms, realm->key, realm);
 	return realm;
 }
@@ -323,6 +330,7 @@ struct random *plane_random(struct plane *plane) { return &plane->random; }
 const struct plane_options *plane_options(const struct plane *plane) { return &plane->options; }
 struct effects *plane_effects(struct plane *plane) { return plane->out; }
 struct ecs *plane_ecs(const struct plane *plane) { return plane->ecs; }
+struct ec2 *plane_ec2(const struct plane *plane) { return plane->ec2; }
 bool plane_is_restoring(const struct plane *plane) { return plane->restoring; }
 
 void wake_set(struct plane *plane, struct wake *wake, usec at)
@@ -357,7 +365,13 @@ static void run_wakes(struct plane *plane)
 		heap_remove(&plane->wakes, first);
 		wake->run(plane, wake);
 	}
-	plane->out->wake_at = first ? CONTAINER_OF(first, struct wake, node)->at : USEC_NEVER;
+}
+
+static usec next_wake(const struct plane *plane)
+{
+	const struct heap_node *first = heap_first(&plane->wakes);
+
+	return first ? CONTAINER_OF(first, struct wake, node)->at : USEC_NEVER;
 }
 
 static handler find_handler(const struct operation *operation)
@@ -374,13 +388,16 @@ static void answer_call(struct plane *plane, const struct event *event)
 	handler handle = find_handler(operation);
 	struct call call = {.plane = plane,
 			    .realm = plane_realm(plane, event->call.caller.account, event->call.region),
-			    .caller = &event->call.caller, .arena = plane->arena,
+			    .caller = &event->call.caller, .arena = plane->arena, .operation = operation,
 			    .ticket = event->call.ticket};
-	size_t emitted = plane->out->records.count;
+	size_t emitted;
 	struct reply *reply;
 	void *output = arena_alloc(plane->arena, 1, operation->output->size, 16);
 	bool done;
 
+	if (operation->api == &api_ec2)
+		ec2_realm_prepare(plane, call.realm);
+	emitted = plane->out->records.count;
 	if (handle)
 		done = handle(&call, event->call.input, output);
 	else
@@ -409,16 +426,25 @@ static void ignore(struct plane *plane, const struct event *event)
 {
 }
 
+static void stop_waiting(struct plane *plane, const struct event *event)
+{
+	ec2_stop(plane);
+}
+
 static void open_session(struct plane *plane, const struct event *event) { ecs_session_opened(plane, &event->session); }
 static void hear_session(struct plane *plane, const struct event *event) { ecs_session_message(plane, &event->session); }
 static void close_session(struct plane *plane, const struct event *event) { ecs_session_closed(plane, &event->session); }
+
+static void logs_swept(struct plane *plane, const struct event *event) { logs_forget(plane, &event->swept); }
 
 static void (*const decide[])(struct plane *plane, const struct event *event) = {
 	[EVENT_CALL] = answer_call,
 	[EVENT_SESSION_OPENED] = open_session,
 	[EVENT_SESSION_MESSAGE] = hear_session,
 	[EVENT_SESSION_CLOSED] = close_session,
+	[EVENT_LOGS_SWEPT] = logs_swept,
 	[EVENT_TICK] = ignore,
+	[EVENT_STOP] = stop_waiting,
 };
 static_assert(COUNT(decide) == EVENT_TYPE_COUNT, "a row for every event");
 
@@ -437,10 +463,14 @@ void plane_step(struct plane *plane, const struct event *event, struct effects *
 		link_restored(plane);
 		plane->restoring = false;
 		ecs_start(plane);
+		logs_start(plane);
+		ec2_start(plane);
 	}
 	decide[event->type](plane, event);
 	run_wakes(plane);
 	ecs_step_end(plane);
+	ec2_step_end(plane);
+	out->wake_at = next_wake(plane);
 	plane->arena = NULL;
 	plane->out = NULL;
 }
@@ -449,6 +479,7 @@ void effects_clear(struct effects *effects)
 {
 	effects->records.count = effects->messages.count = 0;
 	effects->hangups.count = effects->replies.count = 0;
+	effects->logs.count = 0;
 	effects->wake_at = USEC_NEVER;
 }
 
@@ -458,6 +489,7 @@ void effects_fini(struct effects *effects)
 	list_fini(&effects->messages);
 	list_fini(&effects->hangups);
 	list_fini(&effects->replies);
+	list_fini(&effects->logs);
 }
 
 void plane_check(const struct plane *plane)
@@ -471,6 +503,9 @@ void plane_check(const struct plane *plane)
 		}
 	}
 	ecs_check(plane);
+	ec2_check(plane);
+	efs_check(plane);
+	logs_check(plane);
 }
 
 void plane_visit(const struct plane *plane,

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "control/records.h"
+#include "model/log.h"
 
 struct plane;
 
@@ -22,6 +23,7 @@ struct plane_options {
 	usec gone_after;                                 /* silence until they are STOPPED; 0: 10 min */
 	usec healthy_after;                              /* RUNNING until a task without checks counts as healthy
 							    (ecs-behaviour 7.5: 40 s); 0: at once */
+	struct str public_cidr;                          /* where public addresses come from, /8 to /29; absent: 198.18.0.0/15 */
 };
 
 enum caller_kind { CALLER_ROOT, CALLER_AGENT };
@@ -37,7 +39,10 @@ enum event_type {
 	EVENT_SESSION_OPENED,                            /* an agent's ACS channel */
 	EVENT_SESSION_MESSAGE,
 	EVENT_SESSION_CLOSED,
+	EVENT_LOGS_SWEPT,                                /* what LOG_TRIM deleted of a stream */
 	EVENT_TICK,                                      /* time passed */
+	EVENT_STOP,                                      /* the shell ends: calls that wait for something are answered,
+							    and none waits any more */
 	EVENT_TYPE_COUNT
 };
 
@@ -55,9 +60,15 @@ struct session_event {
 	struct caller caller;
 	struct str region, cluster, container_instance, agent_version, agent_hash, docker_version;
 	bool send_credentials;
-	/* MESSAGE: by acs_types (wire/envelope.h) */
+	/* MESSAGE: by acs_types (wire/envelope.h); or of the telemetry channel, which is no session: PublishHealthRequest
+	 * with `caller` and `region` */
 	struct str type;
 	const void *message;
+};
+
+struct logs_swept_event {
+	struct str realm, group, name;                   /* as in the work */
+	int64_t stream, bytes, first;                    /* first: milliseconds; 0: no event is left */
 };
 
 struct event {
@@ -67,6 +78,7 @@ struct event {
 	struct arena *arena;                             /* replies and messages point into it */
 	struct call_event call;
 	struct session_event session;
+	struct logs_swept_event swept;
 };
 
 struct message {
@@ -89,12 +101,36 @@ struct reply {
 	struct ecs_resource_ids resource_ids;            /* ConflictException of RunTask carries them */
 };
 
+/* What only those can do who hold the log events: the log shell (server/log_desk.h). It gets this work when the records
+ * of the step are durable, in order. */
+enum log_task {
+	LOG_PUT,                                         /* the events of `input` into streams[0]; answered with `output` */
+	LOG_READ,                                        /* answered with what `operation` finds in `streams` */
+	LOG_TAIL,                                        /* answered with a stream of what comes into `groups` */
+	LOG_DROP,                                        /* everything of `streams` goes */
+	LOG_TRIM,                                        /* what is older than `before` goes */
+	LOG_KEEP,                                        /* what belongs to no stream of these goes */
+};
+
+struct log_work {
+	enum log_task task;
+	uint64_t ticket;                                 /* of the parked call; 0: nobody waits */
+	const struct operation *operation;               /* of the call … */
+	const void *input, *output;                      /* … whose input stays as long as it is not answered */
+	int64_t now, before;                             /* milliseconds; before: what is older is not shown */
+	struct str realm, group;                         /* PUT: where the stream belongs */
+	struct log_stream_name *streams, *groups;
+	size_t stream_count, group_count;
+	size_t first_event, event_count;                 /* PUT: those of the input that are taken */
+};
+
 /* Everything in here is good until the next plane_step or the end of the event's arena. */
 struct effects {
 	LIST_OF(struct record) records;                  /* what became true: the journal first */
 	LIST_OF(struct message) messages;                /* what agents should hear */
 	LIST_OF(struct hangup) hangups;                  /* sessions to close, after their messages */
 	LIST_OF(struct reply) replies;
+	LIST_OF(struct log_work) logs;
 	usec wake_at;                                    /* step again by then, even if nothing happens */
 };
 

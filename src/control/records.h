@@ -17,13 +17,26 @@
 	X(SERVICE_EVENT,      7, service_event) \
 	X(TASK,               8, task) \
 	X(ACCOUNT_SETTING,    9, account_setting) \
-	X(CLIENT_TOKEN,      10, client_token)
+	X(CLIENT_TOKEN,      10, client_token) \
+	X(NETWORK_DEFAULTS,  11, network_defaults) \
+	X(VPC,               12, vpc) \
+	X(SUBNET,            13, subnet) \
+	X(SECURITY_GROUP,    14, security_group) \
+	X(NETWORK_INTERFACE, 15, network_interface) \
+	X(ROUTE_TABLE,       16, route_table) \
+	X(INTERNET_GATEWAY,  17, internet_gateway) \
+	X(ELASTIC_ADDRESS,   18, elastic_address) \
+	X(FILE_SYSTEM,       20, file_system) \
+	X(MOUNT_TARGET,      21, mount_target) \
+	X(ACCESS_POINT,      22, access_point) \
+	X(LOG_GROUP,         24, log_group) \
+	X(LOG_STREAM,        25, log_stream)
 
 enum record_kind {
 #define X(name, number, type) RECORD_##name = number,
 	RECORDS(X)
 #undef X
-	RECORD_KIND_LIMIT = 11
+	RECORD_KIND_LIMIT = 26
 };
 
 /* One change of one object. A NULL value deletes it. */

@@ -5,6 +5,7 @@
  * step. Entries are found by id and keep their address as long as their object exists. */
 #pragma once
 #include "base/heap.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/random.h"
 #include "base/sorted.h"
@@ -27,12 +28,25 @@ struct entry {
 		}; \
 	}
 
+/* Where tasks of one kind look for room: the instances of a cluster, or the provider's pool for Fargate
+ * (ecs/placement.h). */
+struct placement_scope {
+	struct link classes;                             /* placement_class.in_scope, the last used first */
+	size_t class_count;
+};
+
 /* One account in one region: nothing crosses its border. */
 struct realm {
 	struct str key, account, region;                 /* key: "ACCOUNT/REGION" */
 	struct sorted clusters;                          /* cluster_entry.by_name */
 	struct sorted families;                          /* family_entry.by_name */
 	struct sorted settings;                          /* setting_entry.by_key */
+	struct sorted log_groups;                        /* log_group_entry.by_name */
+	struct sorted file_systems, file_system_tokens;  /* file_system_entry.by_id, by_token */
+	struct sorted access_points, access_point_tokens;        /* access_point_entry.by_id, by_token */
+	struct sorted network[RECORD_ELASTIC_ADDRESS - RECORD_NETWORK_DEFAULTS + 1];     /* EC2's, by kind: ec2_objects() */
+	struct link pool;                                /* instance_entry.in_pool: machines that hold Fargate tasks */
+	struct placement_scope fargate;
 };
 
 /* The only door through which state changes: keeps a clone of `value` (NULL deletes), updates the indexes

@@ -416,6 +416,34 @@ static bool take_dynamic(struct bookings *bookings, struct network_port *port, s
 }
 
 /* Static ones first: a dynamic choice must not take what the next mapping asks for. */
+/* Ports in a row: clients of a range count on it. */
+static bool take_block(struct bookings *bookings, struct network_port *ports, size_t size, struct error *err)
+{
+	uint32_t low = bookings->options.port_low, high = bookings->options.port_high;
+
+	for (uint32_t base = low; base + size - 1 <= high; base++) {
+		size_t count = 0;
+
+		while (count < size) {
+			struct network_port *port = &ports[count];
+
+			port->host_port = (uint16_t)(base + count);
+			if (bit_is_set(bookings->ports[port->udp], port->host_port) || !hold(bookings, port))
+				break;
+			bit_set(bookings->ports[port->udp], port->host_port);
+			count++;
+		}
+		if (count == size)
+			return true;
+		base += (uint32_t)count;
+		while (count-- > 0) {
+			let_go(bookings, &ports[count]);
+			bit_clear(bookings->ports[ports[count].udp], ports[count].host_port);
+		}
+	}
+	return fail(err, ERROR_REFUSED, "no %zu ports in a row are free between %u and %u", size, low, high);
+}
+
 static bool take_ports(struct bookings *bookings, struct booking *booking, bool taken[], struct error *err)
 {
 	for (size_t i = 0; i < booking->port_count; i++) {
@@ -426,11 +454,16 @@ static bool take_ports(struct bookings *bookings, struct booking *booking, bool 
 		taken[i] = true;
 	}
 	for (size_t i = 0; i < booking->port_count; i++) {
+		size_t block = MAX(booking->ports[i].block, 1);
+
 		if (taken[i])
 			continue;
-		if (!take_dynamic(bookings, &booking->ports[i], err))
+		assert(i + block <= booking->port_count);
+		if (!(block > 1 ? take_block(bookings, &booking->ports[i], block, err)
+				: take_dynamic(bookings, &booking->ports[i], err)))
 			return false;
-		taken[i] = true;
+		while (block-- > 0)
+			taken[i + block] = true;
 	}
 	return true;
 }

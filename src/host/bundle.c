@@ -1,6 +1,8 @@
 #include "host/bundle.h"
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -8,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "host/capability.h"
+#include "host/idmap.h"
 #include "host/syscalls.h"
 #include "os/file.h"
 
@@ -15,7 +18,6 @@ enum {
 	HOST_DEVICES_LIMIT = 4096,
 	HOST_DEVICES_DEPTH_LIMIT = 4,
 	HOST_FILE_LIMIT = 1 << 20,
-	SHM_BYTES = 64 << 20,
 	NOFILE_SOFT = 32768, NOFILE_HARD = 65536,        /* docker's on the ECS-optimized images */
 	CPU_SHARES_LEAST = 2, CPU_SHARES_MOST = 262144,
 };
@@ -70,11 +72,39 @@ struct str bundle_hostname(const struct container *container, struct str runtime
 {
 	char name[256] = "";
 
+	struct str name_of_interface = container->network == NETWORK_TASK &&
+		container->task->elastic_network_interfaces.count > 0
+		? container->task->elastic_network_interfaces.items[0].private_dns_name : STR_NONE;
+
 	if (!str_empty(container->config->hostname))
 		return container->config->hostname;
+	if (!str_empty(name_of_interface))
+		return name_of_interface;
 	if (container->network == NETWORK_HOST && gethostname(name, sizeof(name) - 1) == 0)
 		return arena_copy(arena, str_of(name));
 	return str_slice(runtime_id, 0, 12);
+}
+
+int bundle_signal(struct str name)
+{
+	struct str rest = name, base = name, more;
+	int64_t number = 0;
+	char text[32];
+
+	if (str_to_long(name, &number))
+		return number > 0 && number < SIGRTMAX ? (int)number : 0;
+	if (str_starts(name, S("SIG")))
+		base = rest = str_slice(name, 3, name.len);
+	if (str_starts(base, S("RTMIN"))) {
+		more = str_slice(base, strlen("RTMIN"), base.len);
+		return more.len == 0 || (str_to_long(more, &number) && number >= 0 && SIGRTMIN + number <= SIGRTMAX)
+			? SIGRTMIN + (int)number : 0;
+	}
+	snprintf(text, sizeof(text), "%.*s", STR(rest));
+	for (int i = 1; i < NSIG; i++)
+		if (sigabbrev_np(i) && strcmp(sigabbrev_np(i), text) == 0)
+			return i;
+	return 0;
 }
 
 /* ---- The process ---- */
@@ -92,7 +122,13 @@ static bool make_arguments(const struct bundle *bundle, struct arena *arena, str
 	const struct acs_strings *entry = &container->acs->entry_point;
 	const struct oci_image_config *image = bundle->image;
 	struct strings arguments = {0};
+	size_t before;
 
+	if (str_has(bundle->init)) {
+		list_add(&arguments.list, S("/sbin/docker-init"));
+		list_add(&arguments.list, S("--"));
+	}
+	before = arguments.list.count;
 	if (entry->count > 0)
 		add_all(&arguments, entry->items, entry->count);
 	else if (image)
@@ -102,7 +138,7 @@ static bool make_arguments(const struct bundle *bundle, struct arena *arena, str
 	else if (entry->count == 0 && image)
 		add_all(&arguments, image->cmd.items, image->cmd.count);
 	process->args = to_arena(&arguments, arena);
-	return process->args.count > 0 ||
+	return process->args.count > before ||
 	       fail(err, ERROR_REFUSED, "CannotCreateContainerError: no command specified");
 }
 
@@ -136,9 +172,22 @@ static struct oci_strings make_environment(const struct bundle *bundle, struct s
 	set_variable(&environment, arena_printf(arena, "HOSTNAME=%.*s", STR(hostname)));
 	for (size_t i = 0; bundle->image && i < bundle->image->env.count; i++)
 		set_variable(&environment, bundle->image->env.items[i]);
+	for (size_t i = 0; i < bundle->links_environment.count; i++)
+		set_variable(&environment, bundle->links_environment.items[i]);
+	for (size_t i = 0; i < bundle->files_environment.count; i++)
+		set_variable(&environment, bundle->files_environment.items[i]);
+	if (bundle->container->config->tty.value)
+		set_variable(&environment, S("TERM=xterm"));
 	for (size_t i = 0; i < given->count; i++)
 		set_variable(&environment, arena_printf(arena, "%.*s=%.*s", STR(given->items[i].key),
 							STR(given->items[i].value)));
+	if (str_has(bundle->devices_environment))
+		set_variable(&environment, bundle->devices_environment);
+	for (size_t i = 0; i < bundle->environment.count; i++)
+		set_variable(&environment, bundle->environment.items[i]);
+	for (size_t i = 0; i < bundle->fallbacks.count; i++)
+		if (!has_variable(&environment, variable_name(bundle->fallbacks.items[i])))
+			set_variable(&environment, bundle->fallbacks.items[i]);
 	if (!has_variable(&environment, S("HOME")))
 		set_variable(&environment, arena_printf(arena, "HOME=%.*s", STR(bundle->user->home)));
 	return to_arena(&environment, arena);
@@ -232,9 +281,11 @@ static bool make_limits(const struct docker_ulimits *asked, struct arena *arena,
 
 struct security { bool no_new_privileges, unconfined; };
 
-static bool read_security(const struct docker_strings *options, struct security *ret_security, struct error *err)
+/* Unlike docker, which lets setuid programs gain privileges unless told otherwise. */
+static bool read_security(const struct docker_strings *options, bool privileged, struct security *ret_security,
+			  struct error *err)
 {
-	struct security security = {0};
+	struct security security = {.no_new_privileges = !privileged};
 
 	for (size_t i = 0; i < options->count; i++) {
 		struct str value = options->items[i], key;
@@ -265,7 +316,7 @@ static bool make_process(const struct bundle *bundle, uint64_t capabilities, con
 	if (!make_arguments(bundle, arena, process, err) ||
 	    !make_limits(&bundle->container->host->ulimits, arena, process, err))
 		return false;
-	process->terminal = (struct maybe_boolean){false, true};
+	process->terminal = (struct maybe_boolean){bundle->container->config->tty.value, true};
 	process->user = make_user(bundle->user, arena);
 	process->env = make_environment(bundle, spec->hostname, arena);
 	process->cwd = bundle_folder(bundle->container, bundle->image, arena);
@@ -293,8 +344,7 @@ static void add_system_mounts(const struct bundle *bundle, struct mounts *mounts
 {
 	const struct container *container = bundle->container;
 	bool privileged = container->host->privileged.value;
-	struct maybe_long shm = container->host->shm_size;
-	int64_t shm_bytes = shm.has && shm.value > 0 ? shm.value : SHM_BYTES;
+	int64_t shm_bytes = container_memory_file_bytes(container->host);
 	struct str ipc = str_empty(container->host->ipc_mode) ? container->task->ipc_mode
 							      : container->host->ipc_mode;
 
@@ -307,22 +357,32 @@ static void add_system_mounts(const struct bundle *bundle, struct mounts *mounts
 	add_mount(mounts, "/sys/fs/cgroup", "cgroup", S("cgroup"),
 		  privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro", arena);
 	add_mount(mounts, "/dev/mqueue", "mqueue", S("mqueue"), "nosuid,noexec,nodev", arena);
-	if (str_equal(ipc, S("host")))
-		add_mount(mounts, "/dev/shm", "bind", S("/dev/shm"), "rbind,rw", arena);
+	if (str_equal(ipc, S("host")) || str_has(bundle->memory_files))
+		add_mount(mounts, "/dev/shm", "bind", str_has(bundle->memory_files) ? bundle->memory_files : S("/dev/shm"),
+			  "rbind,rw", arena);
 	else if (!str_equal(ipc, S("none")))
 		add_mount(mounts, "/dev/shm", "tmpfs", S("shm"),
 			  arena_printf(arena, "nosuid,noexec,nodev,mode=1777,size=%lld%c",
 				       (long long)shm_bytes, '\0').ptr, arena);
 }
 
+const char *bundle_file(size_t index)
+{
+	static const char *const names[BUNDLE_FILES] = {"hosts", "hostname", "resolv.conf"};
+
+	return names[index];
+}
+
 static void add_files(const struct bundle *bundle, struct mounts *mounts, struct arena *arena)
 {
-	static const char *const names[] = {"hosts", "hostname", "resolv.conf"};
+	for (size_t i = 0; i < BUNDLE_FILES; i++) {
+		struct str source = bundle->mounted[i];
 
-	for (size_t i = 0; i < COUNT(names); i++)
-		add_mount(mounts, arena_printf(arena, "/etc/%s%c", names[i], '\0').ptr, "bind",
-			  arena_printf(arena, "%.*s/%s", STR(bundle->files), names[i]), "rbind,rprivate,rw",
-			  arena);
+		if (!str_has(source))
+			source = arena_printf(arena, "%.*s/%s", STR(bundle->files), bundle_file(i));
+		add_mount(mounts, arena_printf(arena, "/etc/%s%c", bundle_file(i), '\0').ptr, "bind", source,
+			  "rbind,rprivate,rw", arena);
+	}
 }
 
 static void add_tmpfs(const struct bundle *bundle, struct mounts *mounts, struct arena *arena)
@@ -344,19 +404,15 @@ static void remove_mount(struct mounts *mounts, struct str destination)
 
 static void add_volumes(const struct bundle *bundle, struct mounts *mounts, struct arena *arena)
 {
-	const struct container *container = bundle->container;
+	for (size_t i = 0; i < bundle->mount_count; i++) {
+		const struct bundle_mount *mount = &bundle->mounts[i];
 
-	for (size_t i = 0; i < container->acs->mount_points.count; i++) {
-		const struct acs_mount_point *point = &container->acs->mount_points.items[i];
-		const struct acs_volume *volume = container_find_volume(container->task, point->source_volume);
-		struct str source = volume->host ? volume->host->source_path : STR_NONE;
-
-		if (str_empty(source))
-			source = arena_printf(arena, "%.*s/%.*s", STR(bundle->volumes), STR(volume->name));
-		remove_mount(mounts, point->container_path);
-		add_mount(mounts, arena_cstr(arena, point->container_path), "bind", source,
-			  point->read_only.value ? "rbind,rprivate,ro" : "rbind,rprivate,rw", arena);
+		remove_mount(mounts, mount->path);
+		add_mount(mounts, arena_cstr(arena, mount->path), "bind", mount->source,
+			  mount->read_only ? "rbind,rprivate,ro" : "rbind,rprivate", arena);
 	}
+	if (str_has(bundle->init))
+		add_mount(mounts, "/sbin/docker-init", "bind", bundle->init, "bind,rprivate,ro", arena);
 }
 
 static struct oci_mounts make_mounts(const struct bundle *bundle, struct arena *arena)
@@ -388,13 +444,15 @@ static void make_namespaces(const struct bundle *bundle, struct arena *arena, st
 	struct str host = S("host");
 
 	out->namespaces.items = arena_array(arena, struct oci_namespace, 8);
+	if (str_has(bundle->user_namespace))
+		add_namespace(out, "user", bundle->user_namespace);
 	add_namespace(out, "mount", STR_NONE);
 	add_namespace(out, "uts", STR_NONE);
 	add_namespace(out, "cgroup", STR_NONE);
 	if (!str_equal(container->host->pid_mode, host) && !str_equal(container->task->pid_mode, host))
-		add_namespace(out, "pid", STR_NONE);
+		add_namespace(out, "pid", bundle->pid_namespace);
 	if (!str_equal(container->host->ipc_mode, host) && !str_equal(container->task->ipc_mode, host))
-		add_namespace(out, "ipc", STR_NONE);
+		add_namespace(out, "ipc", bundle->ipc_namespace);
 	if (str_has(bundle->netns))
 		add_namespace(out, "network", bundle->netns);
 }
@@ -497,6 +555,8 @@ static bool make_devices(const struct bundle *bundle, struct arena *arena, struc
 	if (privileged)
 		add_host_devices(&devices, "/dev", 0, arena);
 	ok = add_asked_devices(bundle, &devices, arena, err);
+	for (size_t i = 0; ok && i < bundle->device_count; i++)
+		ok = add_device(&devices, arena_cstr(arena, bundle->devices[i]), bundle->devices[i], S("rwm"), err);
 	out->devices.items = arena_array(arena, struct oci_device, devices.nodes.count);
 	out->devices.count = devices.nodes.count;
 	if (devices.nodes.count > 0)
@@ -532,6 +592,15 @@ static void make_resources(const struct bundle *bundle, struct arena *arena, str
 	out->resources->memory = memory;
 }
 
+const char *bundle_sysctl_path(struct str key, struct arena *arena)
+{
+	char *path = arena_cstr(arena, arena_printf(arena, "/proc/sys/%.*s", STR(key)));
+
+	for (char *c = path + strlen("/proc/sys/"); *c; c++)
+		*c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
+	return path;
+}
+
 static void make_sysctls(const struct bundle *bundle, struct arena *arena, struct oci_linux *out)
 {
 	const struct docker_string_map *asked = &bundle->container->host->sysctls;
@@ -539,9 +608,13 @@ static void make_sysctls(const struct bundle *bundle, struct arena *arena, struc
 	if (asked->count == 0)
 		return;
 	out->sysctl.items = arena_array(arena, struct oci_string_map_entry, asked->count);
-	for (size_t i = 0; i < asked->count; i++)
+	for (size_t i = 0; i < asked->count; i++) {
+		/* In a user namespace the agent sets the network's: it may. */
+		if (str_has(bundle->user_namespace) && str_starts(asked->items[i].key, S("net.")))
+			continue;
 		out->sysctl.items[out->sysctl.count++] =
 			(struct oci_string_map_entry){asked->items[i].key, asked->items[i].value};
+	}
 }
 
 static bool make_seccomp(const struct bundle *bundle, uint64_t capabilities, struct arena *arena,
@@ -561,6 +634,40 @@ static bool make_seccomp(const struct bundle *bundle, uint64_t capabilities, str
 	return true;
 }
 
+static void make_user_map(const struct bundle *bundle, struct arena *arena, struct oci_linux *out)
+{
+	struct oci_id_mapping *map = arena_new(arena, struct oci_id_mapping);
+
+	if (!str_has(bundle->user_namespace))
+		return;
+	*map = (struct oci_id_mapping){.container_id = LONG(0), .host_id = LONG(bundle->map_base), .size = LONG(IDMAP_COUNT)};
+	out->uid_mappings = out->gid_mappings = (struct oci_id_mappings){map, 1};
+}
+
+struct oci_process *bundle_probe(const struct container *container, const struct oci_process *process,
+				 struct arena *arena)
+{
+	const struct docker_healthcheck *check = container->config->healthcheck;
+	struct strings arguments = {0};
+	struct oci_process *probe;
+	struct str kind;
+
+	if (!check || check->test.count < 2)
+		return NULL;
+	kind = check->test.items[0];
+	if (str_equal(kind, S("CMD-SHELL")))
+		add_all(&arguments, (struct str[]){S("/bin/sh"), S("-c"), check->test.items[1]}, 3);
+	else if (str_equal(kind, S("CMD")))
+		add_all(&arguments, check->test.items + 1, check->test.count - 1);
+	else
+		return NULL;
+	probe = arena_new(arena, struct oci_process);
+	*probe = *process;
+	probe->terminal = (struct maybe_boolean){false, true};
+	probe->args = to_arena(&arguments, arena);
+	return probe;
+}
+
 bool bundle_make(const struct bundle *bundle, struct arena *arena, struct oci_spec **ret_spec, struct error *err)
 {
 	const struct docker_host_config *host = bundle->container->host;
@@ -569,7 +676,7 @@ bool bundle_make(const struct bundle *bundle, struct arena *arena, struct oci_sp
 	uint64_t capabilities = capability_all();
 	struct security security = {0};
 
-	if (!read_security(&host->security_opt, &security, err))
+	if (!read_security(&host->security_opt, privileged, &security, err))
 		return false;
 	if (!privileged && !capability_combine(&host->cap_add, &host->cap_drop, &capabilities, err))
 		return fail_context(err, "CannotCreateContainerError");
@@ -584,6 +691,7 @@ bool bundle_make(const struct bundle *bundle, struct arena *arena, struct oci_sp
 	make_namespaces(bundle, arena, spec->linux);
 	make_resources(bundle, arena, spec->linux);
 	make_sysctls(bundle, arena, spec->linux);
+	make_user_map(bundle, arena, spec->linux);
 	if (!make_devices(bundle, arena, spec->linux, err) ||
 	    !make_process(bundle, capabilities, &security, arena, spec, err))
 		return false;
@@ -606,6 +714,7 @@ static void add_hosts(const struct bundle *bundle, struct str hostname, struct s
 			  "ff02::2\tip6-allrouters\n"));
 	if (!str_empty(address))
 		buffer_printf(out, "%.*s\t%.*s\n", STR(address), STR(hostname));
+	buffer_add(out, bundle->extra_hosts);
 	for (size_t i = 0; i < extra->count; i++) {
 		struct str name = extra->items[i];
 		size_t at = str_find(name, ':');
@@ -639,11 +748,19 @@ static void add_host_resolver(const struct bundle *bundle, struct buffer *out)
 			buffer_printf(out, "%.*s\n", STR(line));
 }
 
+/* What the task definition says, else what the task's interface says, else the host's. */
 static void add_resolver(const struct bundle *bundle, struct buffer *out)
 {
-	const struct docker_strings *servers = &bundle->container->host->dns;
-	const struct docker_strings *search = &bundle->container->host->dns_search;
+	const struct docker_strings *asked_servers = &bundle->container->host->dns;
+	const struct docker_strings *asked_search = &bundle->container->host->dns_search;
+	const struct acs_elastic_network_interface *interface = bundle->interface;
+	struct oci_strings given[] = {{asked_servers->items, asked_servers->count}, {asked_search->items, asked_search->count}};
+	const struct oci_strings *servers = &given[0], *search = &given[1];
 
+	if (interface && servers->count == 0)
+		given[0] = (struct oci_strings){interface->domain_name_servers.items, interface->domain_name_servers.count};
+	if (interface && search->count == 0)
+		given[1] = (struct oci_strings){interface->domain_name.items, interface->domain_name.count};
 	if (servers->count == 0)
 		add_host_resolver(bundle, out);
 	for (size_t i = 0; i < servers->count; i++)

@@ -336,6 +336,20 @@ bool cgroup_memory_files(struct str name, struct arena *arena, struct str *ret_f
 	return true;
 }
 
+bool cgroup_controller_folder(const char *controller, struct arena *arena, struct str *ret_folder, struct error *err)
+{
+	struct hierarchies all;
+	const struct hierarchy *row;
+
+	if (!find_hierarchies(arena, &all, err))
+		return false;
+	row = find_controller(&all, controller);
+	if (!row)
+		return fail(err, ERROR_NOT_FOUND, "no %s cgroup hierarchy is mounted", controller);
+	*ret_folder = arena_printf(arena, "%.*s/wherry", STR(row->folder));
+	return true;
+}
+
 /* Calls `visit` for a group and all below it, the deepest first. */
 static bool walk(const char *folder, int depth, bool (*visit)(const char *folder, void *arg), void *arg)
 {

@@ -27,6 +27,8 @@ bool cgroup_join_files(struct str name, struct arena *arena, struct str **ret_fi
 /* Folder and file that tell of memory: FOLDER/CONTAINER/FILE has a line "oom_kill N". */
 bool cgroup_memory_files(struct str name, struct arena *arena, struct str *ret_folder, struct str *ret_file,
 			 struct error *err);
+/* The folder that has our groups in the hierarchy of a controller: FOLDER/TASK/CONTAINER/FILE. */
+bool cgroup_controller_folder(const char *controller, struct arena *arena, struct str *ret_folder, struct error *err);
 bool cgroup_kill(struct str name, struct error *err);            /* every process in it and below */
 bool cgroup_remove(struct str name, struct error *err);          /* with all below; fine when there is none */
 /* Whether the kernel killed anything in the group for want of memory. */

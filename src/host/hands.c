@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
+#include "host/container.h"
 #include "host/syscalls.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -41,16 +42,21 @@ static struct fact fact_copy(const struct fact *fact, struct arena *arena)
 	return copy;
 }
 
-void hands_tell(struct hands *hands, const struct fact *fact)
+static void tell_locked(struct hands *hands, const struct fact *fact)
 {
 	struct queued_fact *queued = calloc(1, sizeof(*queued));
 
 	if (!queued)
 		abort();
 	queued->fact = fact_copy(fact, &queued->arena);
-	pthread_mutex_lock(&hands->lock);
 	chain_append(&hands->facts, &queued->link);
 	eventfd_write(hands->facts_fd, 1);
+}
+
+void hands_tell(struct hands *hands, const struct fact *fact)
+{
+	pthread_mutex_lock(&hands->lock);
+	tell_locked(hands, fact);
 	pthread_mutex_unlock(&hands->lock);
 }
 
@@ -119,6 +125,7 @@ static struct lane *lane_get_locked(struct hands *hands, struct str task_id)
 	lane->task_id = (struct str){id, task_id.len};
 	lane->keeper_fd = -1;
 	chain_init(&lane->works);
+	chain_init(&lane->probes);
 	map_put(&hands->lanes, lane->task_id, lane);
 	return lane;
 }
@@ -127,6 +134,8 @@ static void lane_free(struct lane *lane)
 {
 	CHAIN_EACH(&lane->works, struct chore, link, chore)
 		chore_free(chore);
+	CHAIN_EACH(&lane->probes, struct probe, link, probe)
+		free(probe);
 	fd_close(&lane->keeper_fd);
 	free((char *)lane->task_id.ptr);
 	free(lane);
@@ -292,6 +301,72 @@ bool lane_start(struct hands *hands, struct lane *lane, struct str container, st
 	return ok;
 }
 
+/* ---- Health checks: beside the lane, for they may take as long as they like ---- */
+
+static void tell_probe_locked(struct hands *hands, struct str task_id, struct str container, bool ok, const char *text)
+{
+	tell_locked(hands, &(struct fact){.kind = FACT_PROBE, .task_id = task_id, .container = container, .ok = ok,
+					  .reason = str_trim(str_of(text)), .at = clock_now()});
+}
+
+static void probed_locked(struct hands *hands, struct lane *lane, const struct keeper_event *event)
+{
+	struct str name = str_of(event->container);
+
+	CHAIN_EACH(&lane->probes, struct probe, link, probe)
+		if (str_equal(str_of(probe->container), name)) {
+			link_remove(&probe->link);
+			free(probe);
+			tell_probe_locked(hands, lane->task_id, name, event->exit_code == 0, event->text);
+		}
+}
+
+static void probes_lost_locked(struct hands *hands, struct lane *lane)
+{
+	CHAIN_EACH(&lane->probes, struct probe, link, probe) {
+		link_remove(&probe->link);
+		tell_probe_locked(hands, lane->task_id, str_of(probe->container), false, "the keeper is gone");
+		free(probe);
+	}
+}
+
+static void probe_locked(struct hands *hands, struct str task_id, struct str container, usec timeout)
+{
+	struct lane *lane = map_get(&hands->lanes, task_id);
+	struct probe *probe = calloc(1, sizeof(*probe));
+
+	if (!probe)
+		abort();
+	if (!lane || lane->keeper_fd < 0 || container.len > KEEPER_NAME_LIMIT ||
+	    !keeper_probe(lane->keeper_fd, container, timeout, NULL)) {
+		tell_probe_locked(hands, task_id, container, false, "the container does not run");
+		free(probe);
+		return;
+	}
+	memcpy(probe->container, container.ptr, container.len);
+	chain_append(&lane->probes, &probe->link);
+}
+
+static void submit_probe(struct hands *hands, const struct job *job)
+{
+	auto_arena arena = {0};
+	const struct acs_task *task = job->task->task;
+	const struct acs_container *container = &task->containers.items[job->container];
+	struct container decoded;
+	struct error err = {0};
+	usec timeout = 0;
+
+	if (container_decode(task, container, &arena, &decoded, &err))
+		timeout = container_probe_timeout(&decoded);
+	pthread_mutex_lock(&hands->lock);
+	if (timeout > 0)
+		probe_locked(hands, job->task_id, container->name, timeout);
+	else
+		tell_probe_locked(hands, job->task_id, container->name, false,
+				  err.text[0] ? err.text : "the container has no health check");
+	pthread_mutex_unlock(&hands->lock);
+}
+
 void lane_quit(struct hands *hands, struct lane *lane)
 {
 	struct timespec deadline = deadline_in(QUIT_PATIENCE_SEC);
@@ -303,6 +378,7 @@ void lane_quit(struct hands *hands, struct lane *lane)
 		while (lane->keeper_fd >= 0 && waited == 0)
 			waited = pthread_cond_timedwait(&hands->keeper_spoke, &hands->lock, &deadline);
 	fd_close(&lane->keeper_fd);
+	probes_lost_locked(hands, lane);
 	pthread_mutex_unlock(&hands->lock);
 }
 
@@ -319,6 +395,10 @@ static void heard_locked(struct hands *hands, struct lane *lane, const struct ke
 			return;
 		}
 	}
+	if (event->kind == KEEPER_PROBED) {
+		probed_locked(hands, lane, event);
+		return;
+	}
 	if (event->kind == KEEPER_EXITED || event->kind == KEEPER_HAS_EXITED)
 		chore = chore_new(WORK_EXITED, name);
 	else if (event->kind == KEEPER_STARTED || event->kind == KEEPER_IS_RUNNING)
@@ -332,6 +412,7 @@ static void heard_locked(struct hands *hands, struct lane *lane, const struct ke
 static void ended_locked(struct hands *hands, struct lane *lane)
 {
 	fd_close(&lane->keeper_fd);
+	probes_lost_locked(hands, lane);
 	pthread_cond_broadcast(&hands->keeper_spoke);
 	if (!lane->quitting && !hands->stopping)
 		lane_add_locked(hands, lane, chore_new(WORK_LOST, STR_NONE));
@@ -422,19 +503,24 @@ static void *serve(void *arg)
 
 void hands_submit(struct hands *hands, const struct job *job)
 {
-	struct chore *chore = chore_new((enum chore_kind)job->kind, STR_NONE);
 	const struct acs_task *task = job->task ? job->task->task : NULL;
+	struct chore *chore;
 
 	assert(job->kind < JOB_KIND_COUNT);
+	if (job->kind == JOB_PROBE) {
+		submit_probe(hands, job);
+		return;
+	}
+	chore = chore_new((enum chore_kind)job->kind, STR_NONE);
 	chore->signal = job->signal;
 	if (task)
 		chore->task = shape_copy(&shape_acs_task, task, &chore->arena);
-	if (task && job->kind != JOB_CREATE && job->kind != JOB_DESTROY) {
+	if (task && job->kind != JOB_CREATE && job->kind != JOB_DESTROY && job->kind != JOB_RELEASE) {
 		assert(job->container < task->containers.count);
 		chore->container = &chore->task->containers.items[job->container];
 		chore->name = chore->container->name;
 	}
-	assert(task || job->kind == JOB_DESTROY);
+	assert(task || job->kind == JOB_DESTROY || job->kind == JOB_RELEASE);
 	lane_add(hands, job->task_id, chore);
 }
 
@@ -447,6 +533,12 @@ static struct hands_options copy_options(const struct hands_options *options, st
 	copy.data = arena_copy(arena, options->data);
 	copy.run = arena_copy(arena, options->run);
 	copy.runtime = arena_copy(arena, options->runtime);
+	copy.fargate_runtime = str_empty(options->fargate_runtime) ? copy.runtime : arena_copy(arena, options->fargate_runtime);
+	copy.environment_store.endpoint = arena_copy(arena, options->environment_store.endpoint);
+	copy.environment_store.region = arena_copy(arena, options->environment_store.region);
+	copy.environment_store.key_id = arena_copy(arena, options->environment_store.key_id);
+	copy.environment_store.secret = arena_copy(arena, options->environment_store.secret);
+	copy.environment_store.session_token = arena_copy(arena, options->environment_store.session_token);
 	copy.keeper = arena_copy(arena, options->keeper);
 	copy.pull_behavior = arena_copy(arena, options->pull_behavior);
 	return copy;
@@ -508,6 +600,30 @@ static bool start_threads(struct hands *hands, struct error *err)
 	return failed == 0 || fail_os(err, failed, "start threads");
 }
 
+/* Keepers go through no link on their way to what they bind. */
+static bool canonical(struct str *path, struct arena *arena, struct error *err)
+{
+	char *real = realpath(arena_cstr(arena, *path), NULL);
+
+	if (!real)
+		return fail_os(err, errno, "find '%.*s'", STR(*path));
+	*path = arena_copy(arena, str_of(real));
+	free(real);
+	return true;
+}
+
+/* A folder that every machine has and nothing of ours lies in; launches cover it, each for itself. */
+static struct str choose_stage(const struct hands_options *options)
+{
+	static const struct str folders[] = {STR_INIT("/mnt"), STR_INIT("/media"), STR_INIT("/srv"), STR_INIT("/opt")};
+
+	for (size_t i = 0; i < COUNT(folders); i++)
+		if (access(folders[i].ptr, F_OK) == 0 && !str_starts(options->run, folders[i]) &&
+		    !str_starts(options->data, folders[i]))
+			return folders[i];
+	return S("/media");
+}
+
 bool hands_new(const struct hands_options *options, struct hands **ret_hands, struct error *err)
 {
 	struct hands *hands = calloc(1, sizeof(*hands));
@@ -519,12 +635,15 @@ bool hands_new(const struct hands_options *options, struct hands **ret_hands, st
 	assert(options->run.len > 0 && options->run.ptr[0] == '/');
 	hands->options = copy_options(options, &hands->arena);
 	hands->runtime_takes_bpf = str_ends(hands->options.runtime, S("crun"));
+	hands->fargate_runtime_takes_bpf = str_ends(hands->options.fargate_runtime, S("crun"));
+	hands->stage = choose_stage(&hands->options);
 	hands->facts_fd = hands->wake_fd = hands->watch_fd = hands->host_mounts_fd = -1;
 	hands->syscalls = syscalls_new();
 	chain_init(&hands->runnable);
 	chain_init(&hands->facts);
 	init_locks(hands);
-	if (!make_folders(hands, err) || !open_fds(hands, err) || !start_threads(hands, err)) {
+	if (!make_folders(hands, err) || !canonical(&hands->options.run, &hands->arena, err) ||
+	    !canonical(&hands->options.data, &hands->arena, err) || !open_fds(hands, err) || !start_threads(hands, err)) {
 		hands_free(hands);
 		return false;
 	}

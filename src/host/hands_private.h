@@ -12,6 +12,7 @@
 
 enum chore_kind {
 	WORK_PULL = JOB_PULL, WORK_CREATE, WORK_START, WORK_SIGNAL, WORK_PROBE, WORK_DESTROY,
+	WORK_RELEASE,
 	WORK_STARTED,                                    /* unasked: a start from before a restart of the agent */
 	WORK_EXITED, WORK_LOST, WORK_RECONCILE,
 	WORK_KIND_COUNT
@@ -28,12 +29,18 @@ struct chore {
 	struct keeper_event event;
 };
 
+struct probe {
+	struct link link;
+	char container[KEEPER_NAME_LIMIT + 1];
+};
+
 struct lane {
 	struct str task_id;                              /* owned */
 	struct link runnable, works;
 	bool busy;
 	int keeper_fd;                                   /* -1: not connected */
 	bool quitting;                                   /* the keeper's end is no loss */
+	struct link probes;                              /* struct probe: health checks that are under way */
 	struct str awaited;                              /* container whose start a worker waits for */
 	bool answered;
 	struct keeper_event answer;
@@ -44,7 +51,8 @@ struct syscalls;
 struct hands {
 	struct arena arena;
 	struct hands_options options;
-	bool runtime_takes_bpf, network_is_up;
+	bool runtime_takes_bpf, fargate_runtime_takes_bpf, network_is_up;
+	struct str stage;                                /* a folder that launches mount over in a namespace of their own */
 	struct syscalls *syscalls;
 	int host_mounts_fd;                              /* the mount namespace that workers come back to */
 	int facts_fd, watch_fd, wake_fd;
@@ -80,6 +88,30 @@ void lane_add(struct hands *hands, struct str task_id, struct chore *chore);    
 
 struct chore *chore_new(enum chore_kind kind, struct str name);
 void chore_free(struct chore *chore);
+
+/* ---- Names: all that a container and its task have */
+struct places {
+	struct str run, data, logs;                      /* the task's folders */
+	struct str task_netns;                           /* of its interface (awsvpc) */
+	struct str memory;                               /* its /dev/shm (ipcMode task) */
+	struct str folder, bundle, rootfs, netns;        /* the container's, under run */
+	struct str environment;                          /* what its environment files say */
+	struct str own, volumes;                         /* under data: the container's layer; the task's volumes */
+	struct str cgroup, owner;                        /* the container's */
+};
+
+struct places places_of(const struct hands *hands, struct str task_id, struct str container, struct arena *arena);
+bool places_check(struct str task_id, struct str container, struct error *err);
+bool places_make(struct str path, mode_t mode, struct error *err);
+
+/* hands_create.c: JOB_CREATE. Error texts are whole reasons. */
+bool chore_create_task(struct hands *hands, struct lane *lane, const struct acs_task *task, struct arena *arena,
+		       struct error *err);
+bool ensure_keeper(struct hands *hands, struct lane *lane, const struct acs_task *task, const struct places *at,
+		   struct error *err);
+bool chore_release_memory(const struct places *at, struct error *err);
+/* The task's interface; fine when it has none. */
+bool chore_release_network(struct hands *hands, struct str task_id, struct error *err);
 
 /* hands_work.c */
 void chore_do(struct hands *hands, struct lane *lane, struct chore *chore);

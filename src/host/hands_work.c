@@ -3,17 +3,26 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include "host/bundle.h"
 #include "host/cgroup.h"
+#include "host/gpu.h"
 #include "host/hands_private.h"
+#include "host/idmap.h"
 #include "host/image.h"
+#include "host/link.h"
+#include "host/log_reader.h"
 #include "host/network.h"
+#include "host/space.h"
+#include "host/volume.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "os/netns.h"
 #include "os/overlay.h"
 #include "wire/json.h"
 
@@ -21,18 +30,12 @@ enum {
 	TASKS_LIMIT = 100000,
 	LOG_FOLDERS_KEPT = 200,                          /* of tasks, also destroyed ones; the oldest go */
 	ID_DIGITS = 64,
+	BINDS_LIMIT = CONTAINER_MOUNTS_LIMIT + 8,
 };
 
 #define LIST_PATIENCE (5 * USEC_PER_SEC)
 
 /* ---- Names ---- */
-
-struct places {
-	struct str run, data, logs;                      /* the task's folders */
-	struct str folder, bundle, rootfs, netns;        /* the container's, under run */
-	struct str own, volumes;                         /* under data: the container's layer; the task's volumes */
-	struct str cgroup, owner;                        /* the container's */
-};
 
 /* Names become folders and cgroups. */
 static bool name_is_good(struct str name)
@@ -49,7 +52,7 @@ static bool name_is_good(struct str name)
 	return true;
 }
 
-static bool check_names(struct str task_id, struct str container, struct error *err)
+bool places_check(struct str task_id, struct str container, struct error *err)
 {
 	if (!name_is_good(task_id))
 		return fail(err, ERROR_REFUSED, "bad task id '%.*s'", STR(task_id));
@@ -58,8 +61,7 @@ static bool check_names(struct str task_id, struct str container, struct error *
 	return true;
 }
 
-static struct places places_of(const struct hands *hands, struct str task_id, struct str container,
-			       struct arena *arena)
+struct places places_of(const struct hands *hands, struct str task_id, struct str container, struct arena *arena)
 {
 	const struct hands_options *options = &hands->options;
 	struct places at = {0};
@@ -73,6 +75,9 @@ static struct places places_of(const struct hands *hands, struct str task_id, st
 	at.netns = arena_printf(arena, "%.*s/netns", STR(at.folder));
 	at.own = arena_printf(arena, "%.*s/containers/%.*s", STR(at.data), STR(container));
 	at.volumes = arena_printf(arena, "%.*s/volumes", STR(at.data));
+	at.memory = arena_printf(arena, "%.*s/.shm", STR(at.run));
+	at.task_netns = arena_printf(arena, "%.*s/.netns", STR(at.run));
+	at.environment = arena_printf(arena, "%.*s/.environment-%.*s", STR(at.run), STR(container));
 	at.cgroup = at.owner = arena_printf(arena, "%.*s/%.*s", STR(task_id), STR(container));
 	return at;
 }
@@ -85,7 +90,12 @@ static struct str runtime_id_of(struct str owner, struct arena *arena)
 			    (unsigned long long)str_hash(owner, 4));
 }
 
-static bool make_folder(struct str path, mode_t mode, struct error *err)
+struct str hands_runtime_id(struct str task_id, struct str container, struct arena *arena)
+{
+	return runtime_id_of(arena_printf(arena, "%.*s/%.*s", STR(task_id), STR(container)), arena);
+}
+
+bool places_make(struct str path, mode_t mode, struct error *err)
 {
 	auto_arena arena = {0};
 
@@ -106,35 +116,85 @@ static void tell_result(struct hands *hands, struct fact *fact, bool ok, const s
 
 /* ---- Ports ---- */
 
+/* Which of the ports came as one range: [first, first + count). */
+struct port_range { size_t first, count; };
+
 struct ports {
 	struct network_port items[NETWORK_PORTS_LIMIT];
 	size_t count;
+	struct port_range ranges[NETWORK_PORTS_LIMIT];
+	size_t range_count;
 };
 
 static bool port_is_good(struct maybe_integer port, int least) { return port.value >= least && port.value <= 65535; }
 
-static bool read_ports(const struct acs_container *container, struct ports *ports, struct error *err)
+static bool add_port(struct ports *ports, struct network_port port, struct error *err)
 {
-	ports->count = 0;
-	if (container->port_mappings.count > NETWORK_PORTS_LIMIT)
+	if (ports->count == NETWORK_PORTS_LIMIT)
 		return fail(err, ERROR_REFUSED, "CannotCreateContainerError: more than %d port mappings",
 			    NETWORK_PORTS_LIMIT);
+	ports->items[ports->count++] = port;
+	return true;
+}
+
+static bool add_range(struct ports *ports, struct str text, bool udp, struct error *err)
+{
+	struct str rest = text, piece;
+	int64_t low = 0, high = 0;
+	size_t first = ports->count;
+
+	if (!str_cut(&rest, '-', &piece) || !str_to_long(piece, &low) || !str_to_long(rest, &high) || low < 1 ||
+	    high < low || high > 65535)
+		return fail(err, ERROR_REFUSED, "UnparsablePort: %.*s", STR(text));
+	for (int64_t port = low; port <= high; port++)
+		if (!add_port(ports, (struct network_port){.container_port = (uint16_t)port, .udp = udp}, err))
+			return false;
+	ports->items[first].block = (uint16_t)(high - low + 1);
+	ports->ranges[ports->range_count++] = (struct port_range){first, ports->count - first};
+	return true;
+}
+
+static bool read_ports(const struct acs_container *container, struct ports *ports, struct error *err)
+{
+	ports->count = ports->range_count = 0;
 	for (size_t i = 0; i < container->port_mappings.count; i++) {
 		const struct acs_port_mapping *mapping = &container->port_mappings.items[i];
+		bool udp = str_equal_ignoring_case(mapping->protocol, S("udp"));
 
-		if (!str_empty(mapping->container_port_range))
-			return fail(err, ERROR_REFUSED, "CannotCreateContainerError: containerPortRange is not "
-				    "supported by this agent");
+		if (!str_empty(mapping->container_port_range)) {
+			if (!add_range(ports, mapping->container_port_range, udp, err))
+				return false;
+			continue;
+		}
 		if (!port_is_good(mapping->container_port, 1) || !port_is_good(mapping->host_port, 0))
 			return fail(err, ERROR_REFUSED, "UnparsablePort: %d:%d", mapping->host_port.value,
 				    mapping->container_port.value);
-		ports->items[ports->count++] = (struct network_port){
-			.container_port = (uint16_t)mapping->container_port.value,
-			.host_port = (uint16_t)mapping->host_port.value,
-			.udp = str_equal_ignoring_case(mapping->protocol, S("udp")),
-		};
+		if (!add_port(ports, (struct network_port){.container_port = (uint16_t)mapping->container_port.value,
+							   .host_port = (uint16_t)mapping->host_port.value, .udp = udp}, err))
+			return false;
 	}
 	return true;
+}
+
+/* A container that starts again keeps the host ports that it was given, when they are still free. */
+static bool keep_ports(const struct keeper_launch *last, struct ports *ports)
+{
+	bool kept = false;
+
+	for (size_t i = 0; i < ports->count; i++)
+		for (size_t j = 0; j < last->port_count && ports->items[i].host_port == 0; j++) {
+			struct str rest = last->ports[j], inside, outside;
+			int64_t container_port, host_port;
+
+			if (str_cut(&rest, ' ', &inside) && str_cut(&rest, ' ', &outside) &&
+			    str_to_long(inside, &container_port) && str_to_long(outside, &host_port) &&
+			    container_port == ports->items[i].container_port &&
+			    str_equal(rest, S("udp")) == ports->items[i].udp) {
+				ports->items[i].host_port = (uint16_t)host_port;
+				kept = true;
+			}
+		}
+	return kept;
 }
 
 static struct ecs_network_binding make_binding(int container_port, int host_port, bool udp)
@@ -147,7 +207,17 @@ static struct ecs_network_binding make_binding(int container_port, int host_port
 	};
 }
 
-/* From the launch file: "8080 32768 tcp". */
+static struct ecs_network_binding make_range(struct str inside, struct str outside, bool udp)
+{
+	return (struct ecs_network_binding){
+		.bind_ip = S("0.0.0.0"),
+		.container_port_range = inside,
+		.host_port_range = outside,
+		.protocol = udp ? ECS_TRANSPORT_PROTOCOL_UDP : ECS_TRANSPORT_PROTOCOL_TCP,
+	};
+}
+
+/* From the launch file: "8080 32768 tcp", "8080-8090 32768-32778 tcp". */
 static struct ecs_network_bindings read_bindings(const struct keeper_launch *launch, struct arena *arena)
 {
 	struct ecs_network_bindings bindings = {
@@ -157,8 +227,11 @@ static struct ecs_network_bindings read_bindings(const struct keeper_launch *lau
 		struct str rest = launch->ports[i], inside, outside;
 		int64_t container_port, host_port;
 
-		if (str_cut(&rest, ' ', &inside) && str_cut(&rest, ' ', &outside) &&
-		    str_to_long(inside, &container_port) && str_to_long(outside, &host_port))
+		if (!str_cut(&rest, ' ', &inside) || !str_cut(&rest, ' ', &outside))
+			continue;
+		if (str_find(inside, '-') < inside.len)
+			bindings.items[bindings.count++] = make_range(inside, outside, str_equal(rest, S("udp")));
+		else if (str_to_long(inside, &container_port) && str_to_long(outside, &host_port))
 			bindings.items[bindings.count++] = make_binding((int)container_port, (int)host_port,
 									str_equal(rest, S("udp")));
 	}
@@ -199,7 +272,7 @@ static bool pull(struct hands *hands, struct str task_id, const struct acs_conta
 	struct places at = places_of(hands, task_id, container->name, arena);
 	struct image image;
 
-	if (!check_names(task_id, container->name, err))
+	if (!places_check(task_id, container->name, err))
 		return fail_context(err, "CannotPullContainerError");
 	if (login && !str_empty(login->type))
 		return fail(err, ERROR_REFUSED, "%s: registry authentication by %.*s is not supported by this "
@@ -224,55 +297,13 @@ static void do_pull(struct hands *hands, struct lane *lane, struct chore *chore)
 
 /* ---- JOB_CREATE ---- */
 
-static struct cgroup_limits task_limits(const struct acs_task *task)
-{
-	struct cgroup_limits limits = {0};
-
-	if (task->cpu.has && task->cpu.value > 0)
-		limits.cpu_units = (int64_t)(task->cpu.value * 1024);
-	for (size_t i = 0; i < task->containers.count && limits.cpu_units == 0; i++)
-		limits.cpu_shares += MAX(task->containers.items[i].cpu.value, 2);
-	if (task->memory.has && task->memory.value > 0)
-		limits.memory_bytes = (int64_t)task->memory.value << 20;
-	return limits;
-}
-
-static bool ensure_keeper(struct hands *hands, struct lane *lane, const struct places *at, struct error *err)
-{
-	struct keeper_options options = {
-		.program = hands->options.keeper,
-		.runtime = hands->options.runtime,
-		.run_folder = at->run,
-		.log_folder = at->logs,
-		.cgroup = lane->task_id,
-	};
-
-	return lane_connect(hands, lane, NULL) ||
-	       (keeper_spawn(&options, err) && lane_connect(hands, lane, err));
-}
-
-static bool create(struct hands *hands, struct lane *lane, const struct acs_task *task, struct arena *arena,
-		   struct error *err)
-{
-	struct places at = places_of(hands, lane->task_id, S("x"), arena);
-	struct cgroup_limits limits = task_limits(task);
-
-	if (!check_names(lane->task_id, S("x"), err))
-		return false;
-	if (task->containers.count > KEEPER_CONTAINERS_LIMIT)
-		return fail(err, ERROR_REFUSED, "more than %d containers in one task", KEEPER_CONTAINERS_LIMIT);
-	return make_folder(at.run, 0711, err) && make_folder(at.logs, 0750, err) &&
-	       make_folder(at.volumes, 0711, err) && cgroup_create(lane->task_id, &limits, err) &&
-	       ensure_keeper(hands, lane, &at, err);
-}
-
 static void do_create(struct hands *hands, struct lane *lane, struct chore *chore)
 {
 	struct fact fact = fact_of(FACT_CREATE, lane->task_id, STR_NONE);
 	struct error err = {0};
-	bool ok = create(hands, lane, chore->task, &chore->arena, &err) ||
-		  fail_context(&err, "ResourceInitializationError");
+	bool ok = chore_create_task(hands, lane, chore->task, &chore->arena, &err);
 
+	fact.at = clock_now();
 	tell_result(hands, &fact, ok, &err);
 }
 
@@ -290,6 +321,9 @@ struct start {
 	struct ports ports;
 	struct keeper_launch launch;
 	struct keeper_event answer;
+	int64_t map_base;                                /* of the task's user namespace; 0: none */
+	struct bundle_mount *mounts;
+	size_t mount_count;
 };
 
 struct step {
@@ -304,13 +338,55 @@ static bool step_image(struct start *start, struct error *err)
 	       fail_context(err, "CannotCreateContainerError");
 }
 
+/* The root folder's owner is the upper layer's. */
+static bool own_folder(const struct start *start, struct str path, struct error *err)
+{
+	auto_arena arena = {0};
+
+	if (start->map_base == 0)
+		return true;
+	return chown(arena_cstr(&arena, path), (uid_t)start->map_base, (gid_t)start->map_base) == 0 ||
+	       fail_os(err, errno, "give '%.*s' its owner", STR(path));
+}
+
+/* STOPSIGNAL of the task definition, else of the image. */
+static struct str stop_signal(const struct start *start)
+{
+	const struct oci_image_config *image = start->image.config ? start->image.config->config : NULL;
+	struct str name = start->container.config->stop_signal;
+	int number;
+
+	if (str_empty(name) && image)
+		name = image->stop_signal;
+	number = bundle_signal(name);
+	return number > 0 ? arena_printf(start->arena, "%d", number) : STR_NONE;
+}
+
+/* Where the container's mount namespace finds `source`: there, or, when its owners are mapped or nobody but root may pass
+ * its parents, where the keeper binds it (keeper.h). `how`: "SAME", "MAP" or a map of its own. */
+static struct str bind_source(struct start *start, const char *how, struct str source)
+{
+	struct keeper_launch *launch = &start->launch;
+
+	launch->stage = start->hands->stage;
+	launch->binds[launch->bind_count] = arena_printf(start->arena, "%s %.*s", how, STR(source));
+	return arena_printf(start->arena, "%.*s/%zu", STR(launch->stage), launch->bind_count++);
+}
+
+static bool step_keeper(struct start *start, struct error *err)
+{
+	start->map_base = start->container.own_users ? idmap_find(start->hands->options.run, start->lane->task_id) : 0;
+	return ensure_keeper(start->hands, start->lane, start->container.task, &start->at, err) ||
+	       fail_context(err, "CannotStartContainerError");
+}
+
 static bool step_folders(struct start *start, struct error *err)
 {
 	struct keeper_launch *launch = &start->launch;
 	size_t count = start->image.layer_count;
 
 	launch->id = start->runtime_id;
-	launch->log = start->container.log_file ? S("file") : S("none");
+	launch->log = start->container.log.mode;
 	launch->input = start->container.config->open_stdin.value ? S("open") : S("closed");
 	launch->upper = arena_printf(start->arena, "%.*s/upper", STR(start->at.own));
 	launch->work = arena_printf(start->arena, "%.*s/work", STR(start->at.own));
@@ -318,49 +394,91 @@ static bool step_folders(struct start *start, struct error *err)
 	for (size_t i = 0; i < count; i++)
 		launch->lowers[i] = start->image.layers[count - 1 - i];
 	launch->lower_count = count;
-	return (make_folder(start->at.rootfs, 0755, err) && make_folder(launch->upper, 0755, err) &&
-		make_folder(launch->work, 0711, err)) || fail_context(err, "CannotCreateContainerError");
+	launch->binds = arena_array(start->arena, struct str, BINDS_LIMIT);
+	launch->terminal = start->container.config->tty.value ? S("yes") : STR_NONE;
+	launch->stop = stop_signal(start);
+	return (places_make(start->at.rootfs, 0755, err) && places_make(launch->upper, 0755, err) &&
+		places_make(launch->work, 0711, err) && own_folder(start, launch->upper, err)) ||
+	       fail_context(err, "CannotCreateContainerError");
 }
 
-/* What lies in the image where an anonymous volume is mounted first is copied into it, as docker does. */
-static bool fill_volume(int root, struct str inside, const char *volume, struct error *err)
+/* The access point's user on the disk is the container's own in it, and nobody else's. */
+static const char *identity_map(const struct start *start, const struct volume_source *source)
 {
-	auto_arena arena = {0};
-	auto_fd from = file_open_inside(root, arena_cstr(&arena, inside), O_RDONLY | O_DIRECTORY);
-	auto_fd to = -1;
-	struct stat status;
+	return arena_printf(start->arena, "%lld:%lld:1;%lld:%lld:1%c", (long long)source->uid,
+			    (long long)(start->map_base + start->user.uid), (long long)source->gid,
+			    (long long)(start->map_base + start->user.gid), '\0').ptr;
+}
 
-	if (mkdir(volume, 0755) < 0)
-		return errno == EEXIST || fail_os(err, errno, "make volume '%s'", volume);
-	if (from < 0)
-		return true;
-	to = open(volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (to < 0 || fstat(from, &status) < 0 || fchown(to, status.st_uid, status.st_gid) < 0 ||
-	    fchmod(to, status.st_mode & 07777) < 0)
-		return fail_os(err, errno, "fill volume '%s'", volume);
-	return tree_copy(from, to, err);
+static struct str mount_source(struct start *start, const struct volume_source *source)
+{
+	if (source->has_identity)
+		return bind_source(start, identity_map(start, source), source->path);
+	if (source->kind == VOLUME_EFS)
+		return bind_source(start, start->map_base > 0 ? "MAP" : "SAME", source->path);
+	return start->map_base > 0 ? bind_source(start, "SAME", source->path) : source->path;
+}
+
+/* What driverOpts mounted so stays so: the runtime's own mount of it would be writable. */
+static bool is_read_only(const struct start *start, struct str path)
+{
+	struct statvfs status;
+
+	return statvfs(arena_cstr(start->arena, path), &status) == 0 && (status.f_flag & ST_RDONLY);
+}
+
+static bool make_volume(struct start *start, int root, const struct container_mount *mount, struct error *err)
+{
+	const struct volumes volumes = {start->hands->options.data, start->lane->task_id, start->container.task,
+					start->map_base};
+	const struct acs_volume *volume = container_find_volume(start->container.task, mount->volume);
+	struct volume_source source;
+
+	if (!volume_find(&volumes, volume, start->arena, &source, err))
+		return false;
+	if (source.kind == VOLUME_OWN) {
+		auto_fd from = file_open_inside(root, arena_cstr(start->arena, mount->path), O_RDONLY | O_DIRECTORY);
+
+		if (!volume_fill(from, source.path, start->map_base, err))
+			return fail_context(err, "CannotCreateVolumeError");
+	}
+	start->mounts[start->mount_count++] = (struct bundle_mount){
+		.path = mount->path, .source = mount_source(start, &source),
+		.read_only = mount->read_only || is_read_only(start, source.path)};
+	return true;
 }
 
 static bool make_volumes(struct start *start, int root, struct error *err)
 {
-	const struct acs_container *acs = start->container.acs;
+	struct container_mount *mounts;
+	size_t count;
 
-	for (size_t i = 0; i < acs->mount_points.count; i++) {
-		const struct acs_mount_point *point = &acs->mount_points.items[i];
-		const struct acs_volume *volume =
-			container_find_volume(start->container.task, point->source_volume);
-		const char *path;
+	if (!container_mounts(start->container.task, start->container.acs, start->arena, &mounts, &count, err))
+		return false;
+	start->mounts = arena_array(start->arena, struct bundle_mount, count);
+	for (size_t i = 0; i < count; i++)
+		if (!make_volume(start, root, &mounts[i], err))
+			return false;
+	return true;
+}
 
-		if (volume->host && !str_empty(volume->host->source_path)) {
-			path = arena_cstr(start->arena, volume->host->source_path);
-			if (access(path, F_OK) < 0 && !folder_make(path, 0755, err))
-				return fail_context(err, "CannotCreateVolumeError");
+/* What root of this machine made in a mapped root file system belongs to the container's root. */
+static bool own_path(const struct start *start, int root, struct str path, struct error *err)
+{
+	auto_arena arena = {0};
+
+	for (size_t i = 1; start->map_base > 0 && i <= path.len; i++) {
+		auto_fd folder = -1;
+		struct stat status;
+		char link[64];
+
+		if (i < path.len && path.ptr[i] != '/')
 			continue;
-		}
-		path = arena_printf(start->arena, "%.*s/%.*s%c", STR(start->at.volumes), STR(volume->name),
-				    '\0').ptr;
-		if (!fill_volume(root, point->container_path, path, err))
-			return fail_context(err, "CannotCreateVolumeError");
+		folder = file_open_inside(root, arena_cstr(&arena, str_slice(path, 0, i)), O_PATH | O_DIRECTORY);
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", folder);
+		if (folder < 0 || fstat(folder, &status) < 0 ||
+		    (status.st_uid == 0 && chown(link, (uid_t)start->map_base, (gid_t)start->map_base) < 0))
+			return fail_os(err, errno, "give '%.*s' its owner", STR(path));
 	}
 	return true;
 }
@@ -373,22 +491,26 @@ static bool prepare_root(struct start *start, int root, struct error *err)
 
 	if (!user_find(root, bundle_user(&start->container, image), start->arena, &start->user, err))
 		return fail_context(err, "CannotStartContainerError");
-	if (!folder_make_inside(root, folder, 0755, &made, err))
+	if (!folder_make_inside(root, folder, 0755, &made, err) || !own_path(start, root, folder, err))
 		return fail_context(err, "CannotStartContainerError: working directory");
 	return make_volumes(start, root, err);
 }
 
 static int mount_root(struct start *start, const char *rootfs)
 {
+	auto_fd userns = start->map_base > 0 ? open(arena_printf(start->arena, "%.*s/.user%c", STR(start->at.run),
+								 '\0').ptr, O_RDONLY | O_CLOEXEC) : -1;
 	const char **lowers = arena_array(start->arena, const char *, start->launch.lower_count + 1);
 
 	for (size_t i = 0; i < start->launch.lower_count; i++)
 		lowers[i] = arena_cstr(start->arena, start->launch.lowers[i]);
+	if (start->map_base > 0 && userns < 0)
+		return errno;
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return errno;
 	return overlay_mount(arena_cstr(start->arena, start->launch.upper),
 			     arena_cstr(start->arena, start->launch.work), lowers, start->launch.lower_count,
-			     rootfs);
+			     rootfs, userns);
 }
 
 /* Looks into the root file system in a mount namespace of this thread alone, so that no mount can be left
@@ -443,6 +565,21 @@ static bool attach_bridge(struct start *start, struct error *err)
 	}
 }
 
+/* First with the ports of the last run. */
+static bool attach_again(struct start *start, struct error *err)
+{
+	struct ports asked = start->ports;
+	struct keeper_launch last;
+	struct error refused = {0};
+
+	if (keeper_read_launch(start->at.folder, start->arena, &last, NULL) && keep_ports(&last, &start->ports)) {
+		if (attach_bridge(start, &refused))
+			return true;
+		start->ports = asked;
+	}
+	return attach_bridge(start, err);
+}
+
 static bool step_network(struct start *start, struct error *err)
 {
 	struct network *network = start->hands->options.network;
@@ -460,7 +597,10 @@ static bool step_network(struct start *start, struct error *err)
 		ok = network_attach_none(network, start->at.netns, err);
 		break;
 	case NETWORK_BRIDGE:
-		ok = attach_bridge(start, err);
+		ok = attach_again(start, err);
+		break;
+	case NETWORK_TASK:                       /* attached with the task; its ports are its interface's */
+		start->ports.count = start->ports.range_count = 0;
 		break;
 	}
 	return ok || fail_context(err, "CannotStartContainerError: network");
@@ -485,57 +625,289 @@ static bool write_config(struct start *start, const struct oci_spec *spec, struc
 						 '\0').ptr, buffer_str(&text), 0600, err);
 }
 
+static const struct port_range *range_at(const struct ports *ports, size_t index)
+{
+	for (size_t i = 0; i < ports->range_count; i++)
+		if (ports->ranges[i].first == index)
+			return &ports->ranges[i];
+	return NULL;
+}
+
 static void list_ports(struct start *start)
 {
 	struct keeper_launch *launch = &start->launch;
+	const struct ports *ports = &start->ports;
 
-	launch->ports = arena_array(start->arena, struct str, start->ports.count);
-	for (size_t i = 0; i < start->ports.count; i++)
-		launch->ports[launch->port_count++] = arena_printf(
-			start->arena, "%u %u %s", start->ports.items[i].container_port,
-			start->ports.items[i].host_port, start->ports.items[i].udp ? "udp" : "tcp");
+	launch->ports = arena_array(start->arena, struct str, ports->count);
+	for (size_t i = 0; i < ports->count; i++) {
+		const struct port_range *range = range_at(ports, i);
+		const struct network_port *first = &ports->items[i];
+		const struct network_port *last = range ? &ports->items[i + range->count - 1] : first;
+		const char *protocol = first->udp ? "udp" : "tcp";
+
+		launch->ports[launch->port_count++] = range
+			? arena_printf(start->arena, "%u-%u %u-%u %s", first->container_port, last->container_port,
+				       first->host_port, last->host_port, protocol)
+			: arena_printf(start->arena, "%u %u %s", first->container_port, first->host_port, protocol);
+		i += range ? range->count - 1 : 0;
+	}
 }
 
-static bool step_bundle(struct start *start, struct error *err)
+static struct oci_strings lines_of(struct str text, struct arena *arena)
 {
-	struct bundle bundle = {
+	struct oci_strings lines = {NULL, 0};
+	size_t count = 1;
+	struct str line;
+
+	for (size_t i = 0; i < text.len; i++)
+		count += text.ptr[i] == '\n';
+	lines.items = arena_array(arena, struct str, count);
+	while (str_cut(&text, '\n', &line))
+		if (line.len > 0)
+			lines.items[lines.count++] = line;
+	return lines;
+}
+
+/* Whoever serves the container in its network is there before its process, and has its word in the environment. */
+static bool introduce(struct start *start, struct bundle *bundle, struct error *err)
+{
+	const struct hands_options *options = &start->hands->options;
+	const struct hands_guest guest = {.task_id = start->lane->task_id, .task = start->container.task,
+					  .container = start->container.acs, .netns = bundle->netns};
+
+	return !options->introduce || options->introduce(options->introduce_arg, &guest, start->arena,
+							 &bundle->environment, &bundle->fallbacks, err);
+}
+
+/* Addresses of those that it links to, which have started. */
+static bool add_links(struct start *start, struct bundle *bundle, struct error *err)
+{
+	const struct acs_strings *links = &start->container.acs->links;
+	auto_buffer hosts = {0}, variables = {0};
+
+	for (size_t i = 0; i < links->count; i++) {
+		struct str alias, name = links->items[i];
+		const struct acs_container *target = link_parse(start->container.task, name, &alias);
+		struct keeper_launch launch;
+		struct places at;
+
+		if (!target)
+			return fail(err, ERROR_REFUSED, "CannotCreateContainerError: could not get container for %.*s", STR(name));
+		at = places_of(start->hands, start->lane->task_id, target->name, start->arena);
+		if (!keeper_read_launch(at.folder, start->arena, &launch, NULL) || str_empty(launch.address))
+			return fail(err, ERROR_REFUSED, "CannotStartContainerError: cannot link to a non running container: "
+				    "%.*s", STR(name));
+		link_describe(start->container.acs, target, alias, launch.address, &hosts, &variables);
+	}
+	bundle->extra_hosts = arena_copy(start->arena, buffer_str(&hosts));
+	bundle->links_environment = lines_of(arena_copy(start->arena, buffer_str(&variables)), start->arena);
+	return true;
+}
+
+/* Devices of the GPUs that were placed with the container, and the variable that their runtime reads. */
+static bool add_gpus(struct start *start, struct bundle *bundle, struct error *err)
+{
+	const struct oci_strings *gpus = &start->container.gpus;
+	auto_buffer ids = {0};
+
+	if (gpus->count == 0)
+		return true;
+	bundle->devices = arena_array(start->arena, struct str, gpus->count + GPU_DEVICES_LIMIT);
+	for (size_t i = 0; i < gpus->count; i++) {
+		if (!gpu_find("", gpus->items[i], start->arena, &bundle->devices[bundle->device_count++], err))
+			return fail_context(err, "CannotCreateContainerError");
+		buffer_printf(&ids, "%s%.*s", i > 0 ? "," : "", STR(gpus->items[i]));
+	}
+	bundle->device_count += gpu_companions("", start->arena, bundle->devices + bundle->device_count);
+	bundle->devices_environment = arena_printf(start->arena, "NVIDIA_VISIBLE_DEVICES=%.*s", STR(buffer_str(&ids)));
+	return true;
+}
+
+/* Fetched when the task was made. */
+static bool add_environment_files(struct start *start, struct bundle *bundle, struct error *err)
+{
+	struct str text;
+
+	if (start->container.acs->environment_files.count == 0)
+		return true;
+	if (!file_read(AT_FDCWD, arena_cstr(start->arena, start->at.environment), FILE_READ_LIMIT, start->arena, &text, err))
+		return fail_context(err, "CannotCreateContainerError: environment files");
+	bundle->files_environment = lines_of(text, start->arena);
+	return true;
+}
+
+static void share_namespaces(struct start *start, struct bundle *bundle)
+{
+	struct arena *arena = start->arena;
+	struct str run = start->at.run;
+
+	if (start->map_base > 0)
+		bundle->user_namespace = arena_printf(arena, "%.*s/.user", STR(run));
+	if (start->container.shares_pid)
+		bundle->pid_namespace = arena_printf(arena, "%.*s/.pid", STR(run));
+	if (start->container.shares_ipc) {
+		bundle->ipc_namespace = arena_printf(arena, "%.*s/.ipc", STR(run));
+		bundle->memory_files = start->at.memory;
+	}
+}
+
+/* What the keeper has to bind for the container to reach it. */
+static void stage_files(struct start *start, struct bundle *bundle)
+{
+	bundle->init = start->container.host->init.value ? start->hands->options.keeper : STR_NONE;
+	if (start->map_base == 0)
+		return;
+	for (size_t i = 0; i < BUNDLE_FILES; i++)
+		bundle->mounted[i] = bind_source(start, "SAME", arena_printf(start->arena, "%.*s/%s", STR(bundle->files),
+									     bundle_file(i)));
+	if (str_has(bundle->init))
+		bundle->init = bind_source(start, "SAME", bundle->init);
+}
+
+/* In a user namespace nobody may, for the network namespace is not of it. */
+static bool set_sysctls(struct start *start, struct str netns, struct error *err)
+{
+	const struct docker_string_map *asked = &start->container.host->sysctls;
+	auto_fd fd = -1;
+	bool ok = true;
+	int back;
+
+	if (start->map_base == 0 || asked->count == 0 || !str_has(netns))
+		return true;
+	fd = open(arena_cstr(start->arena, netns), O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fail_os(err, errno, "open the task's network namespace");
+	if (!netns_enter(fd, &back, err))
+		return false;
+	for (size_t i = 0; ok && i < asked->count; i++)
+		if (str_starts(asked->items[i].key, S("net.")))
+			ok = file_put(AT_FDCWD, bundle_sysctl_path(asked->items[i].key, start->arena), asked->items[i].value, err);
+	netns_leave(back);
+	return ok;
+}
+
+static bool write_probe(struct start *start, const struct oci_spec *spec, struct error *err)
+{
+	struct oci_process *probe = bundle_probe(&start->container, spec->process, start->arena);
+	auto_buffer text = {0};
+
+	if (!probe)
+		return true;
+	json_encode(&shape_oci_process, probe, &text);
+	return file_write(AT_FDCWD, arena_printf(start->arena, "%.*s/probe.json%c", STR(start->at.folder), '\0').ptr,
+			  buffer_str(&text), 0600, err);
+}
+
+static bool own_files(struct start *start, const struct bundle *bundle, struct error *err)
+{
+	for (size_t i = 0; i < BUNDLE_FILES; i++)
+		if (!own_folder(start, arena_printf(start->arena, "%.*s/%s", STR(bundle->files), bundle_file(i)), err))
+			return false;
+	return true;
+}
+
+static struct str netns_of(const struct start *start)
+{
+	switch (start->container.network) {
+	case NETWORK_HOST: return STR_NONE;
+	case NETWORK_TASK: return start->at.task_netns;
+	case NETWORK_NONE:
+	case NETWORK_BRIDGE: break;
+	}
+	return start->at.netns;
+}
+
+static struct bundle describe_bundle(struct start *start)
+{
+	const struct acs_task *task = start->container.task;
+	struct hands *hands = start->hands;
+	bool own_interface = start->container.network == NETWORK_TASK && task->elastic_network_interfaces.count > 0;
+
+	return (struct bundle){
 		.container = &start->container,
 		.image = start->image.config ? start->image.config->config : NULL,
 		.user = &start->user,
 		.runtime_id = start->runtime_id,
 		.cgroup = start->at.cgroup,
-		.netns = start->container.network == NETWORK_HOST ? STR_NONE : start->at.netns,
+		.netns = netns_of(start),
 		.files = start->at.folder,
-		.volumes = start->at.volumes,
 		.rootfs = start->at.rootfs,
-		.syscalls = start->hands->syscalls,
-		.runtime_takes_bpf = start->hands->runtime_takes_bpf,
+		.mounts = start->mounts,
+		.mount_count = start->mount_count,
+		.map_base = start->map_base,
+		.interface = own_interface ? &task->elastic_network_interfaces.items[0] : NULL,
+		.syscalls = hands->syscalls,
+		.runtime_takes_bpf = start->container.own_users ? hands->fargate_runtime_takes_bpf : hands->runtime_takes_bpf,
 	};
+}
+
+static struct str interface_address(const struct acs_elastic_network_interface *interface)
+{
+	for (size_t i = 0; interface && i < interface->ipv4_addresses.count; i++)
+		if (interface->ipv4_addresses.items[i].primary.value || interface->ipv4_addresses.count == 1)
+			return interface->ipv4_addresses.items[i].private_address;
+	return STR_NONE;
+}
+
+static bool step_bundle(struct start *start, struct error *err)
+{
+	struct bundle bundle = describe_bundle(start);
 	struct oci_spec *spec;
 
 	list_ports(start);
+	start->launch.address = start->address;
+	if (bundle.interface)
+		start->address = interface_address(bundle.interface);
+	share_namespaces(start, &bundle);
+	stage_files(start, &bundle);
+	if (str_has(start->launch.stage))
+		bundle.rootfs = arena_printf(start->arena, "%.*s/rootfs", STR(start->launch.stage));
+	if (!add_links(start, &bundle, err) || !add_gpus(start, &bundle, err) ||
+	    !add_environment_files(start, &bundle, err))
+		return false;
+	if (!introduce(start, &bundle, err))
+		return fail_context(err, "CannotStartContainerError: task endpoint");
 	if (!bundle_make(&bundle, start->arena, &spec, err))
 		return false;
-	return (bundle_write_files(&bundle, start->address, err) && write_config(start, spec, err) &&
+	return (bundle_write_files(&bundle, start->address, err) && own_files(start, &bundle, err) &&
+		write_config(start, spec, err) && write_probe(start, spec, err) &&
+		set_sysctls(start, bundle.netns, err) &&
 		keeper_write_launch(start->at.folder, &start->launch, err)) ||
 	       fail_context(err, "CannotStartContainerError");
 }
 
 static bool step_process(struct start *start, struct error *err)
 {
-	if (!ensure_keeper(start->hands, start->lane, &start->at, err) ||
-	    !lane_start(start->hands, start->lane, start->container.acs->name, &start->answer, err))
+	if (!lane_start(start->hands, start->lane, start->container.acs->name, &start->answer, err))
 		return fail_context(err, "CannotStartContainerError");
 	if (start->answer.kind == KEEPER_START_FAILED)
 		return fail(err, ERROR_REFUSED, "CannotStartContainerError: %s", start->answer.text);
 	return true;
 }
 
+/* awslogs: the stream is there before the container, as docker has it. Named after the container when nobody said how. */
+static bool step_log(struct start *start, struct error *err)
+{
+	const struct hands_options *options = &start->hands->options;
+	struct agent_log_target target;
+
+	if (start->container.log.driver != LOG_AWSLOGS)
+		return true;
+	if (!options->open_log)
+		return fail(err, ERROR_REFUSED, "CannotCreateContainerError: logger: no log driver named 'awslogs' is registered");
+	target = *start->container.log.target;
+	if (str_empty(target.stream))
+		target.stream = start->runtime_id;
+	return options->open_log(options->open_log_arg, start->lane->task_id, start->container.acs->name, &target, err);
+}
+
 static const struct step steps[] = {
+	{step_keeper, NULL},
 	{step_image, NULL},
 	{step_folders, NULL},
 	{step_root, NULL},
 	{step_network, undo_network},
+	{step_log, NULL},
 	{step_bundle, NULL},
 	{step_process, NULL},
 };
@@ -570,7 +942,7 @@ static bool runs_already(struct start *start, struct fact *fact)
 
 static bool start_container(struct start *start, const struct chore *chore, struct fact *fact, struct error *err)
 {
-	if (!check_names(start->lane->task_id, chore->name, err))
+	if (!places_check(start->lane->task_id, chore->name, err))
 		return fail_context(err, "CannotCreateContainerError");
 	if (runs_already(start, fact))
 		return true;
@@ -633,26 +1005,28 @@ static void do_start(struct hands *hands, struct lane *lane, struct chore *chore
 
 /* ---- JOB_SIGNAL ---- */
 
+/* To be asked to end means what the image says. */
+static int stop_signal_of(struct hands *hands, struct lane *lane, struct chore *chore)
+{
+	struct places at = places_of(hands, lane->task_id, chore->name, &chore->arena);
+	struct keeper_launch launch;
+	int64_t number;
+
+	if (keeper_read_launch(at.folder, &chore->arena, &launch, NULL) && str_to_long(launch.stop, &number))
+		return (int)number;
+	return SIGTERM;
+}
+
 static void do_signal(struct hands *hands, struct lane *lane, struct chore *chore)
 {
 	struct fact fact = fact_of(FACT_SIGNAL, lane->task_id, chore->name);
 	struct error err = {0};
+	int number = chore->signal == SIGTERM ? stop_signal_of(hands, lane, chore) : chore->signal;
 	bool ok = (lane_connect(hands, lane, &err) &&
-		   lane_send(hands, lane, KEEPER_SIGNAL, chore->name, chore->signal, &err)) ||
+		   lane_send(hands, lane, KEEPER_SIGNAL, chore->name, number, &err)) ||
 		  fail_context(&err, "CannotStopContainerError");
 
 	tell_result(hands, &fact, ok, &err);
-}
-
-/* ---- JOB_PROBE ---- */
-
-static void do_probe(struct hands *hands, struct lane *lane, struct chore *chore)
-{
-	struct fact fact = fact_of(FACT_PROBE, lane->task_id, chore->name);
-	struct error err = {0};
-
-	fail(&err, ERROR_UNSUPPORTED_FEATURE, "this agent does not run health checks");
-	tell_result(hands, &fact, false, &err);
 }
 
 /* ---- JOB_DESTROY ---- */
@@ -665,6 +1039,7 @@ static void forget_container(struct hands *hands, struct str task_id, struct str
 
 	detach(hands, &at);
 	images_release(hands->options.images, at.owner, &ignored);
+	log_progress_close(arena_printf(&arena, "%.*s/%.*s.progress%c", STR(at.logs), STR(name), '\0').ptr);
 }
 
 static void kill_containers(struct hands *hands, struct lane *lane, const struct str *names, size_t count)
@@ -723,7 +1098,7 @@ bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_
 	size_t count;
 	bool ok;
 
-	if (!check_names(task_id, S("x"), err))
+	if (!places_check(task_id, S("x"), err))
 		return false;
 	list_containers(&at, &arena, &names, &count);
 	kill_containers(hands, lane, names, count);
@@ -733,6 +1108,11 @@ bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_
 	for (size_t i = 0; task && i < task->containers.count; i++)
 		if (name_is_good(task->containers.items[i].name))
 			forget_container(hands, task_id, task->containers.items[i].name);
+	ok = chore_release_network(hands, task_id, ok ? err : NULL) && ok;
+	ok = volumes_release(hands->options.data, task_id, ok ? err : NULL) && ok;
+	ok = chore_release_memory(&at, ok ? err : NULL) && ok;
+	ok = space_remove(at.data, ok ? err : NULL) && ok;
+	idmap_release(hands->options.run, task_id);
 	ok = cgroup_remove(task_id, ok ? err : NULL) && ok;
 	ok = remove_folder(at.run, ok ? err : NULL) && ok;
 	ok = remove_folder(at.data, ok ? err : NULL) && ok;
@@ -748,6 +1128,7 @@ static void tell_exit(struct hands *hands, struct str task_id, const struct keep
 	fact.exit_code = event->exit_code;
 	fact.out_of_memory = event->out_of_memory;
 	fact.at = event->finished_at;
+	fact.started_at = event->started_at;
 	hands_tell(hands, &fact);
 }
 
@@ -765,6 +1146,17 @@ static void do_destroy(struct hands *hands, struct lane *lane, struct chore *cho
 	}
 	while ((ended = lane_take(hands, lane, WORK_LOST)))
 		chore_free(ended);
+	tell_result(hands, &fact, ok, &err);
+}
+
+/* ---- JOB_RELEASE ---- */
+
+static void do_release(struct hands *hands, struct lane *lane, struct chore *chore)
+{
+	struct fact fact = fact_of(FACT_RELEASE, lane->task_id, STR_NONE);
+	struct error err = {0};
+	bool ok = chore_release_network(hands, lane->task_id, &err);
+
 	tell_result(hands, &fact, ok, &err);
 }
 
@@ -794,6 +1186,7 @@ static void tell_found(struct hands *hands, struct str task_id, const struct kee
 	fact.exit_code = event->exit_code;
 	fact.out_of_memory = event->out_of_memory;
 	fact.at = fact.running ? event->started_at : event->finished_at;
+	fact.started_at = event->started_at;
 	if (keeper_read_launch(at.folder, arena, &launch, NULL))
 		fact.bindings = read_bindings(&launch, arena);
 	if (!fact.running)
@@ -967,8 +1360,8 @@ static void (*const works[])(struct hands *hands, struct lane *lane, struct chor
 	[WORK_CREATE] = do_create,
 	[WORK_START] = do_start,
 	[WORK_SIGNAL] = do_signal,
-	[WORK_PROBE] = do_probe,
 	[WORK_DESTROY] = do_destroy,
+	[WORK_RELEASE] = do_release,
 	[WORK_STARTED] = do_started,
 	[WORK_EXITED] = do_exited,
 	[WORK_LOST] = do_lost,

@@ -25,6 +25,11 @@ static bool add_line(struct buffer *out, const char *key, struct str value, stru
 	return true;
 }
 
+static bool add_optional(struct buffer *out, const char *key, struct str value, struct error *err)
+{
+	return str_empty(value) || add_line(out, key, value, err);
+}
+
 static bool add_lines(struct buffer *out, const char *key, const struct str *values, size_t count,
 		      struct error *err)
 {
@@ -44,11 +49,30 @@ bool keeper_write_launch(struct str container_folder, const struct keeper_launch
 	    !add_line(&out, "input", launch->input, err) || !add_line(&out, "upper", launch->upper, err) ||
 	    !add_line(&out, "work", launch->work, err) ||
 	    !add_lines(&out, "lower", launch->lowers, launch->lower_count, err) ||
+	    !add_optional(&out, "stage", launch->stage, err) ||
+	    !add_lines(&out, "bind", launch->binds, launch->bind_count, err) ||
+	    !add_optional(&out, "terminal", launch->terminal, err) || !add_optional(&out, "stop", launch->stop, err) ||
+	    !add_optional(&out, "address", launch->address, err) ||
 	    !add_lines(&out, "port", launch->ports, launch->port_count, err))
 		return false;
 	if (out.len >= LAUNCH_FILE_LIMIT)
 		return fail(err, ERROR_REFUSED, "the launch file would have %zu bytes", out.len);
 	return file_write(AT_FDCWD, path, buffer_str(&out), 0640, err);
+}
+
+bool keeper_write_sharing(struct str run_folder, const struct keeper_sharing *sharing, struct error *err)
+{
+	auto_arena arena = {0};
+	auto_buffer out = {0};
+
+	if (sharing->map_count > 0)
+		buffer_printf(&out, "map 0 %lld %lld\n", (long long)sharing->map_base, (long long)sharing->map_count);
+	if (sharing->pid)
+		buffer_add(&out, S("share pid\n"));
+	if (sharing->ipc)
+		buffer_add(&out, S("share ipc\n"));
+	return file_write(AT_FDCWD, arena_printf(&arena, "%.*s/.task%c", STR(run_folder), '\0').ptr,
+			  buffer_str(&out), 0640, err);
 }
 
 static size_t count_lines(struct str text)
@@ -67,7 +91,9 @@ bool keeper_read_launch(struct str container_folder, struct arena *arena, struct
 	struct keeper_launch launch = {.id = STR_NONE};
 	struct { const char *key; struct str *value; } singles[] = {
 		{"id", &launch.id}, {"log", &launch.log}, {"input", &launch.input},
-		{"upper", &launch.upper}, {"work", &launch.work},
+		{"upper", &launch.upper}, {"work", &launch.work}, {"terminal", &launch.terminal},
+		{"stage", &launch.stage},
+		{"stop", &launch.stop}, {"address", &launch.address},
 	};
 	struct str text, line, key;
 
@@ -75,6 +101,7 @@ bool keeper_read_launch(struct str container_folder, struct arena *arena, struct
 		return false;
 	launch.lowers = arena_array(arena, struct str, count_lines(text));
 	launch.ports = arena_array(arena, struct str, count_lines(text));
+	launch.binds = arena_array(arena, struct str, count_lines(text));
 	while (str_cut(&text, '\n', &line)) {
 		if (!str_cut(&line, ' ', &key) || !str_has(line))
 			continue;
@@ -83,6 +110,8 @@ bool keeper_read_launch(struct str container_folder, struct arena *arena, struct
 				*singles[i].value = line;
 		if (str_equal(key, S("lower")))
 			launch.lowers[launch.lower_count++] = line;
+		else if (str_equal(key, S("bind")))
+			launch.binds[launch.bind_count++] = line;
 		else if (str_equal(key, S("port")))
 			launch.ports[launch.port_count++] = line;
 	}
@@ -212,10 +241,8 @@ bool keeper_connect(struct str run_folder, int *ret_fd, struct error *err)
 	return true;
 }
 
-bool keeper_send(int fd, enum keeper_request_kind kind, struct str container, int signal, struct error *err)
+static bool send_request(int fd, struct keeper_request request, struct str container, struct error *err)
 {
-	struct keeper_request request = {.version = KEEPER_VERSION, .kind = kind, .signal = signal};
-
 	if (container.len > KEEPER_NAME_LIMIT)
 		return fail(err, ERROR_REFUSED, "the container's name has %zu bytes, %d are the limit",
 			    container.len, KEEPER_NAME_LIMIT);
@@ -224,6 +251,18 @@ bool keeper_send(int fd, enum keeper_request_kind kind, struct str container, in
 	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0)
 		return fail_os(err, errno, "ask the keeper");
 	return true;
+}
+
+bool keeper_send(int fd, enum keeper_request_kind kind, struct str container, int signal, struct error *err)
+{
+	return send_request(fd, (struct keeper_request){.version = KEEPER_VERSION, .kind = kind, .signal = signal},
+			    container, err);
+}
+
+bool keeper_probe(int fd, struct str container, usec timeout, struct error *err)
+{
+	return send_request(fd, (struct keeper_request){.version = KEEPER_VERSION, .kind = KEEPER_PROBE,
+							.timeout = timeout}, container, err);
 }
 
 bool keeper_receive(int fd, usec timeout, struct keeper_event *ret_event, struct error *err)

@@ -10,11 +10,15 @@
  *   RUN/tasks/TASK/C/bundle/config.json, rootfs     C: the container's name; rootfs stays empty here: the
  *                                                   keeper's launcher mounts the overlay in a mount
  *                                                   namespace of its own, which goes with the container
+ *   RUN/tasks/TASK/C/probe.json                     the health check's process
+ *   RUN/tasks/TASK/.task                            struct keeper_sharing; what it made of it: .user, .pid, .ipc
+ *                                                   (namespaces, links into /proc)
+ *   RUN/tasks/TASK/.shm                             /dev/shm of a task that shares its ipc, mounted by the agent
  *   RUN/tasks/TASK/C/launch                         what the launcher needs: struct keeper_launch
  *   RUN/tasks/TASK/C/state                          written by the keeper: survives the keeper
  *   RUN/tasks/TASK/.runtime                         the OCI runtime's state
  * Logs: DATA/logs/TASK/C.log, lines "2026-11-21T10:00:00.123456789Z stdout F text" (P: a part of a longer
- * line), turned to C.log.1 at KEEPER_LOG_LIMIT. */
+ * line), turned to C.log.1 when full; with awslogs C.progress beside it (host/log_progress.h). */
 #pragma once
 #include "base/arena.h"
 #include "base/error.h"
@@ -23,22 +27,25 @@
 enum {
 	KEEPER_NAME_LIMIT = 255,                         /* bytes of a container's name */
 	KEEPER_CONTAINERS_LIMIT = 16,
-	KEEPER_LOG_LIMIT = 64 << 20,                     /* bytes of one log file; two are kept */
+	KEEPER_LOG_LIMIT = 64 << 20,                     /* bytes of one log file, unless asked otherwise (max-size) */
+	KEEPER_LOG_FILES = 2,                            /* kept of a container (max-file) */
 	KEEPER_LINE_LIMIT = 16384,                       /* longer lines are split, marked P */
 };
 
-enum keeper_request_kind { KEEPER_START, KEEPER_SIGNAL, KEEPER_LIST, KEEPER_QUIT };
+enum keeper_request_kind { KEEPER_START, KEEPER_SIGNAL, KEEPER_LIST, KEEPER_QUIT, KEEPER_PROBE };
 
 /* Both are sent as they lie in memory: same machine, same program version (checked by `version`). */
 struct keeper_request {
 	uint32_t version, kind;
 	int32_t signal;
 	char container[KEEPER_NAME_LIMIT + 1];
+	int64_t timeout;                                 /* PROBE: microseconds until it is killed */
 };
 
 enum keeper_event_kind {
 	KEEPER_STARTED, KEEPER_START_FAILED, KEEPER_EXITED,
 	KEEPER_IS_RUNNING, KEEPER_HAS_EXITED, KEEPER_LISTED,     /* answers to KEEPER_LIST, ended by LISTED */
+	KEEPER_PROBED,                                   /* exit_code of the check, text: the end of what it said */
 };
 
 struct keeper_event {
@@ -48,10 +55,10 @@ struct keeper_event {
 	int32_t exit_code;                               /* 128 + signal when killed */
 	int32_t out_of_memory;
 	int64_t started_at, finished_at;                 /* microseconds since 1970 */
-	char text[1024];                                 /* START_FAILED: what the runtime said */
+	char text[1024];                                 /* START_FAILED: what the runtime said; PROBED */
 };
 
-enum { KEEPER_VERSION = 1 };
+enum { KEEPER_VERSION = 2 };
 
 struct keeper_options {
 	struct str program;                              /* build/wherry-keeper */
@@ -61,17 +68,35 @@ struct keeper_options {
 	struct str cgroup;                               /* the task's, existing, as cgroup.h names it */
 };
 
-/* The file C/launch: lines "key value". The keeper reads the first six, the agent after a restart all. */
+/* What the containers of a task have in common: the file RUN/tasks/TASK/.task. */
+struct keeper_sharing {
+	int64_t map_base, map_count;                     /* user 0 of the containers is this user; count 0: no namespace */
+	bool pid, ipc;                                   /* one namespace for all containers */
+};
+
+/* The file C/launch: lines "key value". The keeper reads what starts a container, the agent after a restart all. */
 struct keeper_launch {
 	struct str id;                                   /* the runtime's name of the container */
-	struct str log;                                  /* "file" or "none" */
+	struct str log;                                  /* "none", "file LIMIT FILES", "blocking BYTES", "buffer BYTES" */
 	struct str input;                                /* "closed", or "open": stdin blocks as docker's */
 	struct str upper, work;                          /* of the overlay */
 	struct str *lowers;                              /* the highest first */
 	size_t lower_count;
+	/* A folder of the machine that the launcher mounts a tmpfs over in its own mount namespace; in it `rootfs`, and at N
+	 * what binds[N] says: "SAME SOURCE"; "MAP SOURCE", owners mapped as the task's user namespace does; or with a map of its
+	 * own: "INSIDE:OUTSIDE:COUNT;INSIDE:OUTSIDE:COUNT SOURCE" (users; groups). No source goes through a link. Absent: the root
+	 * file system is mounted on bundle/rootfs. */
+	struct str stage;
+	struct str *binds;
+	size_t bind_count;
+	struct str terminal;                             /* "yes", or absent */
+	struct str stop;                                 /* number of the signal that asks it to end; absent: SIGTERM */
+	struct str address;                              /* on the bridge */
 	struct str *ports;                               /* "8080 32768 tcp": container, host */
 	size_t port_count;
 };
+
+bool keeper_write_sharing(struct str run_folder, const struct keeper_sharing *sharing, struct error *err);
 
 bool keeper_write_launch(struct str container_folder, const struct keeper_launch *launch, struct error *err);
 bool keeper_read_launch(struct str container_folder, struct arena *arena, struct keeper_launch *ret_launch,
@@ -84,5 +109,7 @@ bool keeper_spawn(const struct keeper_options *options, struct error *err);
 /* Connects to a running one: *ret_fd is the caller's. ERROR_NOT_FOUND when none answers. */
 bool keeper_connect(struct str run_folder, int *ret_fd, struct error *err);
 bool keeper_send(int fd, enum keeper_request_kind kind, struct str container, int signal, struct error *err);
+/* Runs the container's health check once: KEEPER_PROBED follows. */
+bool keeper_probe(int fd, struct str container, usec timeout, struct error *err);
 /* One event, waiting at most `timeout`; false with ERROR_NOT_FOUND at the end of the line. */
 bool keeper_receive(int fd, usec timeout, struct keeper_event *ret_event, struct error *err);

@@ -24,6 +24,7 @@ struct network_options {
 struct network_port {
 	uint16_t container_port, host_port;              /* host_port 0: chosen, and written back */
 	bool udp;
+	uint16_t block;                                  /* with host_port 0: so many from here on get ports in a row; 0: one */
 };
 
 bool network_new(const struct network_options *options, struct network **ret_network, struct error *err);

@@ -1,4 +1,5 @@
-/* wherry-agent: what `wherry agent` becomes; with --sweep it takes away what agents that crashed have left. */
+/* wherry-agent: what `wherry agent` becomes; with --fargate its machine serves Fargate tasks only, with --sweep it takes
+ * away what agents that crashed have left. */
 #include <stdlib.h>
 #include "main/options.h"
 #include "os/process.h"
@@ -16,7 +17,11 @@ static int run(const struct options *options)
 	struct runner_options runner = {
 		.endpoint = environment("ECS_BACKEND_HOST"), .region = environment("AWS_DEFAULT_REGION"),
 		.key_id = environment("AWS_ACCESS_KEY_ID"), .secret = environment("AWS_SECRET_ACCESS_KEY"),
-		.data = options->data, .run = options->run, .runtime = options->runtime, .keeper = options->keeper,
+		.data = options->data, .run = options->run, .runtime = options->runtime,
+		.fargate_runtime = options->fargate_runtime,
+		.s3_endpoint = str_has(environment("ECS_S3_ENDPOINT")) ? environment("ECS_S3_ENDPOINT")
+								       : environment("AWS_ENDPOINT_URL_S3"),
+		.session_token = environment("AWS_SESSION_TOKEN"), .keeper = options->keeper,
 		.bridge_cidr = options->bridge_cidr, .insecure_tls = options->tls,
 		.allow_http_registries = str_has(environment("WHERRY_ALLOW_HTTP_REGISTRIES")), .announce = true,
 	};
@@ -32,5 +37,7 @@ int main(int count, char **arguments)
 	process_end_with_parent();
 	process_raise_descriptors();             /* each running task is one */
 	options_read(count, arguments, &arena, &options);
+	if (options.fargate)
+		setenv("WHERRY_FARGATE", "only", 1);     /* settings.h */
 	return run(&options);
 }

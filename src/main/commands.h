@@ -8,6 +8,7 @@ int command_server(const struct options *options);
 int command_agent(const struct options *options);
 int command_env(const struct options *options);
 int command_ps(const struct options *options);
+int command_top(const struct options *options);
 int command_why(const struct options *options);
 int command_logs(const struct options *options);
 int command_image(const struct options *options);

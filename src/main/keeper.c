@@ -1,39 +1,35 @@
 /* wherry-keeper RUNTIME RUN_FOLDER LOG_FOLDER MEMORY_FOLDER MEMORY_FILE JOIN_FILE...
  *
  * One a task, see host/keeper.h. Nothing but libc, no heap: its memory is what supervision costs. It forks
- * (it is tiny, so that is cheap) a launcher for each run of the OCI runtime; the launcher takes a mount
- * namespace of its own, mounts the container's overlay in it and becomes the runtime. */
+ * (it is tiny, so that is cheap) a launcher for each run of the OCI runtime (keeper_launch.h). Called docker-init it is
+ * a container's first process instead (keeper_init.h). */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <linux/magic.h>
 #include "host/keeper.h"
-#include "os/overlay.h"
+#include "main/keeper_init.h"
+#include "main/keeper_launch.h"
+#include "main/keeper_log.h"
 
 enum {
 	READ_BLOCK = 32768,
-	LOG_BLOCK = 65536,
-	LOG_HEAD = 48,                                   /* "2026-11-21T10:00:00.123456789Z stdout F " and newline */
-	LAUNCH_LIMIT = 256 << 10,                        /* bytes of a launch file */
+	FULL_PATIENCE_MSEC = 20,                         /* until a full log is looked at again */
 	EXIT_IS_RUNNING_ALREADY = 3,
 	LISTEN_BACKLOG = 8,
 	STRAYS_LIMIT = 256,
@@ -55,18 +51,31 @@ struct stream {
 	char line[KEEPER_LINE_LIMIT];
 };
 
+/* A health check that is under way. */
+struct probe {
+	pid_t launcher, pid;                             /* 0: none (any more) */
+	bool runs, timed_out;
+	int fd;                                          /* what it says */
+	int64_t deadline, timeout;                       /* microseconds */
+	size_t len;
+	char said[sizeof((struct keeper_event){0}.text)];        /* the end of it */
+};
+
 struct container {
 	enum phase phase;
 	bool start_wanted;                               /* as soon as the runtime has forgotten the last run */
 	pid_t launcher, deleter;                         /* 0: none */
 	struct keeper_event what;                        /* name, pid, times, exit code */
-	int log_fd, input_fd;
-	off_t log_size;
+	struct log_writer log;
+	int input_fd;
+	int console_fd;                                  /* where the runtime brings the terminal; -1: not awaited */
+	struct probe probe;
 	struct stream out, err;
 };
 
 static struct keeper {
-	const char *runtime, *run_folder, *log_folder, *memory_folder, *memory_file;
+	const char *run_folder, *log_folder, *memory_folder, *memory_file;
+	struct launcher launcher;
 	char *const *join_files;
 	char join_error[256];                            /* why the keeper is not in its cgroup, or empty */
 	int lock_fd, listen_fd, client_fd, signal_fd;
@@ -75,8 +84,6 @@ static struct keeper {
 	size_t stray_count;
 	struct container containers[KEEPER_CONTAINERS_LIMIT];
 	char block[READ_BLOCK];
-	char log[LOG_BLOCK];
-	size_t log_len;
 } keeper;
 
 static int64_t now_usec(void)
@@ -94,90 +101,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* ---- Logs ---- */
-
-static void log_open(struct container *container)
-{
-	char path[PATH_MAX];
-	struct stat status;
-
-	if (snprintf(path, sizeof(path), "%s/%s.log", keeper.log_folder, container->what.container) >=
-	    (int)sizeof(path))
-		return;
-	container->log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	if (container->log_fd >= 0 && fstat(container->log_fd, &status) == 0)
-		container->log_size = status.st_size;
-}
-
-static void log_turn(struct container *container)
-{
-	char path[PATH_MAX], old[PATH_MAX];
-
-	close_fd(&container->log_fd);
-	if (snprintf(path, sizeof(path), "%s/%s.log", keeper.log_folder, container->what.container) <
-		    (int)sizeof(path) &&
-	    snprintf(old, sizeof(old), "%s/%s.log.1", keeper.log_folder, container->what.container) <
-		    (int)sizeof(old))
-		rename(path, old);
-	container->log_size = 0;
-	log_open(container);
-}
-
-/* A full disk loses lines rather than stop the container. */
-static void log_flush(struct container *container)
-{
-	size_t done = 0;
-
-	if (container->log_size > 0 && container->log_size + (off_t)keeper.log_len > KEEPER_LOG_LIMIT)
-		log_turn(container);
-	while (done < keeper.log_len && container->log_fd >= 0) {
-		ssize_t put = write(container->log_fd, keeper.log + done, keeper.log_len - done);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			break;
-		done += (size_t)put;
-	}
-	container->log_size += (off_t)done;
-	keeper.log_len = 0;
-}
-
-/* One time a block is enough; the second's text is kept. */
-static const char *log_time(bool again)
-{
-	static struct timespec now;
-	static time_t formatted;
-	static char text[40];
-	struct tm parts;
-
-	if (!again)
-		return text;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec != formatted || text[0] == '\0') {
-		gmtime_r(&now.tv_sec, &parts);
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &parts);
-		formatted = now.tv_sec;
-	}
-	snprintf(text + 20, sizeof(text) - 20, "%09ldZ", now.tv_nsec);
-	return text;
-}
-
-static void log_line(struct container *container, const char *stream, char part, const char *text, size_t len)
-{
-	char *end;
-
-	if (keeper.log_len + LOG_HEAD + len > sizeof(keeper.log))
-		log_flush(container);
-	end = keeper.log + keeper.log_len;
-	memcpy(end, log_time(false), 30);
-	end[30] = ' ';
-	memcpy(end + 31, stream, 6);
-	memcpy(end + 37, part == 'F' ? " F " : " P ", 3);
-	memcpy(end + 40, text, len);
-	end[40 + len] = '\n';
-	keeper.log_len += 41 + len;
-}
+/* ---- Streams ---- */
 
 static void stream_take(struct container *container, struct stream *stream, const char *text, size_t len)
 {
@@ -188,19 +112,19 @@ static void stream_take(struct container *container, struct stream *stream, cons
 
 		if (piece > room) {
 			memcpy(stream->line + stream->len, text, room);
-			log_line(container, stream->name, 'P', stream->line, sizeof(stream->line));
+			log_writer_line(&container->log, stream->name, 'P', stream->line, sizeof(stream->line));
 			stream->len = 0;
 			text += room;
 			len -= room;
 			continue;
 		}
 		if (newline && stream->len == 0) {
-			log_line(container, stream->name, 'F', text, piece);
+			log_writer_line(&container->log, stream->name, 'F', text, piece);
 		} else {
 			memcpy(stream->line + stream->len, text, piece);
 			stream->len += piece;
 			if (newline) {
-				log_line(container, stream->name, 'F', stream->line, stream->len);
+				log_writer_line(&container->log, stream->name, 'F', stream->line, stream->len);
 				stream->len = 0;
 			}
 		}
@@ -213,9 +137,9 @@ static void stream_take(struct container *container, struct stream *stream, cons
 static void stream_end(struct container *container, struct stream *stream)
 {
 	if (stream->len > 0) {
-		log_time(true);
-		log_line(container, stream->name, 'F', stream->line, stream->len);
-		log_flush(container);
+		log_writer_tick();
+		log_writer_line(&container->log, stream->name, 'F', stream->line, stream->len);
+		log_writer_flush(&container->log);
 	}
 	stream->len = 0;
 	close_fd(&stream->fd);
@@ -226,15 +150,15 @@ static bool stream_read(struct container *container, struct stream *stream)
 {
 	ssize_t got = read(stream->fd, keeper.block, sizeof(keeper.block));
 
-	if (got < 0)
+	if (got < 0 && errno != EIO)             /* EIO: nobody has the terminal open any more */
 		return errno == EINTR;
-	if (got == 0) {
+	if (got <= 0) {
 		stream_end(container, stream);
 		return false;
 	}
-	log_time(true);
+	log_writer_tick();
 	stream_take(container, stream, keeper.block, (size_t)got);
-	log_flush(container);
+	log_writer_flush(&container->log);
 	return true;
 }
 
@@ -247,9 +171,9 @@ static void stream_drain(struct container *container, struct stream *stream)
 
 /* ---- The agent ---- */
 
-static void tell(struct container *container, enum keeper_event_kind kind, const char *text)
+static void tell_event(const struct keeper_event *what, enum keeper_event_kind kind, const char *text)
 {
-	struct keeper_event event = container ? container->what : (struct keeper_event){0};
+	struct keeper_event event = *what;
 
 	event.version = KEEPER_VERSION;
 	event.kind = kind;
@@ -258,6 +182,13 @@ static void tell(struct container *container, enum keeper_event_kind kind, const
 	if (keeper.client_fd >= 0 &&
 	    send(keeper.client_fd, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		close_fd(&keeper.client_fd);     /* it asks again when it comes back */
+}
+
+static void tell(const struct container *container, enum keeper_event_kind kind, const char *text)
+{
+	static const struct keeper_event nobody;
+
+	tell_event(container ? &container->what : &nobody, kind, text);
 }
 
 static void state_write(const struct container *container)
@@ -281,137 +212,6 @@ static void state_write(const struct container *container)
 		unlink(beside);
 }
 
-/* ---- Launching: in the child, until it becomes the runtime ---- */
-
-static __attribute__((noreturn)) void launch_fail(const char *name, const char *what, int failed)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/runtime.log", name);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	if (fd >= 0)
-		dprintf(fd, "%s: %s\n", what, strerror(failed));
-	_exit(127);
-}
-
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	signal(SIGHUP, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* crun refuses a hybrid of cgroup v1 and v2, so it must not see the v2 part. */
-static void own_mounts(const char *name)
-{
-	struct statfs status;
-
-	if (unshare(CLONE_NEWNS) < 0)
-		launch_fail(name, "make a mount namespace", errno);
-	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		launch_fail(name, "detach the mount namespace", errno);
-	if (statfs("/sys/fs/cgroup", &status) == 0 && status.f_type != CGROUP2_SUPER_MAGIC)
-		while (umount2("/sys/fs/cgroup/unified", MNT_DETACH) == 0)
-			;
-}
-
-struct launch {
-	const char *id, *log, *input, *upper, *work;
-	const char *lowers[OVERLAY_LAYERS_LIMIT];
-	size_t lower_count;
-};
-
-static void launch_take(struct launch *launch, const char *key, const char *value)
-{
-	if (strcmp(key, "id") == 0)
-		launch->id = value;
-	else if (strcmp(key, "log") == 0)
-		launch->log = value;
-	else if (strcmp(key, "input") == 0)
-		launch->input = value;
-	else if (strcmp(key, "upper") == 0)
-		launch->upper = value;
-	else if (strcmp(key, "work") == 0)
-		launch->work = value;
-	else if (strcmp(key, "lower") == 0 && launch->lower_count < OVERLAY_LAYERS_LIMIT)
-		launch->lowers[launch->lower_count++] = value;
-}
-
-/* Into `text`, which the launch then points into. */
-static bool launch_read(const char *name, char *text, size_t room, struct launch *launch)
-{
-	char path[PATH_MAX], *line, *rest;
-	ssize_t got;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/launch", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	got = fd < 0 ? -1 : read(fd, text, room - 1);
-	close_fd(&fd);
-	if (got < 0)
-		return false;
-	text[got] = '\0';
-	*launch = (struct launch){.id = NULL};
-	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		char *space = strchr(line, ' ');
-
-		if (!space)
-			continue;
-		*space = '\0';
-		launch_take(launch, line, space + 1);
-	}
-	return launch->id && launch->log && launch->input;
-}
-
-static __attribute__((noreturn)) void launch(const char *name, int in, int out, int err)
-{
-	static char text[LAUNCH_LIMIT], bundle[PATH_MAX], root[PATH_MAX], log[PATH_MAX], pid_file[PATH_MAX],
-		rootfs[PATH_MAX + 8];
-	struct launch want;
-	int failed;
-
-	reset_signals();
-	if (!launch_read(name, text, sizeof(text), &want))
-		launch_fail(name, "read the launch file", EINVAL);
-	snprintf(bundle, sizeof(bundle), "%s/%s/bundle", keeper.run_folder, name);
-	snprintf(rootfs, sizeof(rootfs), "%s/rootfs", bundle);
-	snprintf(root, sizeof(root), "--root=%s/.runtime", keeper.run_folder);
-	snprintf(log, sizeof(log), "--log=%s/%s/runtime.log", keeper.run_folder, name);
-	snprintf(pid_file, sizeof(pid_file), "--pid-file=%s/%s/pid", keeper.run_folder, name);
-	own_mounts(name);
-	failed = overlay_mount(want.upper, want.work, want.lowers, want.lower_count, rootfs);
-	if (failed)
-		launch_fail(name, "mount the root file system", failed);
-	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
-		launch_fail(name, "set up input and output", errno);
-	execl(keeper.runtime, keeper.runtime, root, log, "run", "--detach", "--bundle", bundle, pid_file, want.id,
-	      (char *)NULL);
-	launch_fail(name, "start the runtime", errno);
-}
-
-static __attribute__((noreturn)) void forget(const char *name)
-{
-	static char text[LAUNCH_LIMIT], root[PATH_MAX];
-	struct launch want;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	reset_signals();
-	if (!launch_read(name, text, sizeof(text), &want) || null < 0)
-		_exit(127);
-	snprintf(root, sizeof(root), "--root=%s/.runtime", keeper.run_folder);
-	own_mounts(name);
-	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
-		_exit(127);
-	execl(keeper.runtime, keeper.runtime, root, "delete", "--force", want.id, (char *)NULL);
-	_exit(127);
-}
-
 /* ---- Containers ---- */
 
 static struct container *container_find(const char *name)
@@ -432,7 +232,8 @@ static struct container *container_new(const char *name)
 			continue;
 		container->phase = PHASE_EXITED;
 		snprintf(container->what.container, sizeof(container->what.container), "%s", name);
-		container->log_fd = container->input_fd = container->out.fd = container->err.fd = -1;
+		container->log.fd = container->input_fd = container->out.fd = container->err.fd = -1;
+		container->console_fd = container->probe.fd = -1;
 		container->out.name = "stdout";
 		container->err.name = "stderr";
 		return container;
@@ -445,18 +246,82 @@ static void container_forget(struct container *container)
 {
 	container->deleter = fork();
 	if (container->deleter == 0)
-		forget(container->what.container);
+		launch_forget(&keeper.launcher, container->what.container);
 	if (container->deleter < 0)
 		container->deleter = 0;
+}
+
+/* Below the working folder, whose own name may be too long for a socket's. */
+static const char *console_path(const struct container *container, bool from_anywhere)
+{
+	static char paths[2][64];
+	char *path = paths[from_anywhere];
+	int len = from_anywhere ? snprintf(path, sizeof(paths[1]), "/proc/%d/cwd/", (int)getpid()) : 0;
+
+	snprintf(path + len, sizeof(paths[1]) - (size_t)len, ".console-%zu", (size_t)(container - keeper.containers));
+	return path;
+}
+
+static void console_close(struct container *container)
+{
+	if (container->console_fd >= 0)
+		unlink(console_path(container, false));
+	close_fd(&container->console_fd);
+}
+
+static bool console_open(struct container *container)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", console_path(container, false));
+	unlink(address.sun_path);
+	container->console_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return container->console_fd >= 0 &&
+	       bind(container->console_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	       listen(container->console_fd, 1) == 0;
+}
+
+static int receive_fd(int socket)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec vector = {&byte, 1};
+	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+				 .msg_controllen = sizeof(control)};
+	struct cmsghdr *head;
+	int fd = -1;
+
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0)
+		return -1;
+	head = CMSG_FIRSTHDR(&message);
+	if (head && head->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+	return fd;
+}
+
+/* The terminal's other end: what the container writes comes out of it, and its input stays open while we hold it. */
+static void console_take(struct container *container)
+{
+	int line = accept4(container->console_fd, NULL, NULL, SOCK_CLOEXEC), master;
+
+	if (line < 0)
+		return;
+	master = receive_fd(line);
+	close(line);
+	console_close(container);
+	if (master >= 0 && fcntl(master, F_SETFL, O_NONBLOCK) == 0)
+		container->out.fd = master;
+	else
+		close_fd(&master);
 }
 
 static void container_fail(struct container *container, const char *text)
 {
 	container->phase = PHASE_EXITED;
+	console_close(container);
 	close_fd(&container->input_fd);
 	close_fd(&container->out.fd);
 	close_fd(&container->err.fd);
-	close_fd(&container->log_fd);
+	log_writer_close(&container->log, true);
 	tell(container, KEEPER_START_FAILED, text);
 }
 
@@ -475,6 +340,12 @@ static bool open_streams(struct container *container, const struct launch *want,
 	int ends[2];
 
 	given[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (want->terminal) {
+		given[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		given[2] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		log_writer_open(&container->log, keeper.log_folder, container->what.container, want->log);
+		return given[0] >= 0 && given[1] >= 0 && given[2] >= 0 && console_open(container);
+	}
 	if (strcmp(want->input, "open") == 0) {
 		close_fd(&given[0]);
 		if (!make_pipe(ends, 1))
@@ -495,7 +366,7 @@ static bool open_streams(struct container *container, const struct launch *want,
 		if (!made)
 			return false;
 	}
-	log_open(container);
+	log_writer_open(&container->log, keeper.log_folder, container->what.container, want->log);
 	return given[0] >= 0;
 }
 
@@ -514,6 +385,7 @@ static void container_launch(struct container *container)
 {
 	/* Too large for a stack; read again by the child, which has a copy of its own. */
 	static char text[LAUNCH_LIMIT];
+	const char *console = console_path(container, true);
 	int given[3] = {-1, -1, -1};
 	struct launch want;
 
@@ -527,7 +399,8 @@ static void container_launch(struct container *container)
 		container->phase = PHASE_STARTING;
 		container->launcher = fork();
 		if (container->launcher == 0)
-			launch(container->what.container, given[0], given[1], given[2]);
+			launch_container(&keeper.launcher, container->what.container, given,
+					 want.terminal ? console : NULL);
 	}
 	for (int i = 0; i < 3; i++)
 		close_fd(&given[i]);
@@ -563,13 +436,13 @@ static void container_start(const char *name)
 		container_launch(container);
 }
 
-static pid_t read_pid(const char *name)
+static pid_t read_pid(const char *name, const char *file_name)
 {
 	char path[PATH_MAX];
 	FILE *file;
 	int pid = 0;
 
-	snprintf(path, sizeof(path), "%s/pid", name);
+	snprintf(path, sizeof(path), "%s/%s", name, file_name);
 	file = fopen(path, "re");
 	if (!file)
 		return 0;
@@ -608,16 +481,16 @@ static const char *runtime_said(const char *name)
 
 static void container_ended(struct container *container, int status);
 
-static void claim_stray(struct container *container)
+/* Has it ended already? */
+static bool claim_stray(pid_t pid, int *ret_status)
 {
 	for (size_t i = 0; i < keeper.stray_count; i++)
-		if (keeper.strays[i].pid == container->what.pid) {
-			int status = keeper.strays[i].status;
-
+		if (keeper.strays[i].pid == pid) {
+			*ret_status = keeper.strays[i].status;
 			keeper.strays[i] = keeper.strays[--keeper.stray_count];
-			container_ended(container, status);
-			return;
+			return true;
 		}
+	return false;
 }
 
 static void launcher_ended(struct container *container, int status)
@@ -625,7 +498,10 @@ static void launcher_ended(struct container *container, int status)
 	struct keeper_event *what = &container->what;
 
 	container->launcher = 0;
-	what->pid = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? read_pid(what->container) : 0;
+	if (container->console_fd >= 0)
+		console_take(container);
+	console_close(container);
+	what->pid = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? read_pid(what->container, "pid") : 0;
 	if (what->pid <= 0) {
 		container_fail(container, runtime_said(what->container));
 		container_forget(container);
@@ -637,7 +513,8 @@ static void launcher_ended(struct container *container, int status)
 	what->exit_code = what->out_of_memory = 0;
 	state_write(container);
 	tell(container, KEEPER_STARTED, NULL);
-	claim_stray(container);
+	if (claim_stray(what->pid, &status))
+		container_ended(container, status);
 }
 
 static bool saw_oom(const char *name)
@@ -666,7 +543,7 @@ static void container_ended(struct container *container, int status)
 	what->out_of_memory = saw_oom(what->container);
 	stream_drain(container, &container->out);
 	stream_drain(container, &container->err);
-	close_fd(&container->log_fd);
+	log_writer_close(&container->log, true);
 	close_fd(&container->input_fd);
 	container->phase = PHASE_EXITED;
 	state_write(container);
@@ -681,6 +558,117 @@ static void deleter_ended(struct container *container)
 		container_launch(container);
 }
 
+/* ---- Health checks ---- */
+
+static void probe_read(struct probe *probe)
+{
+	for (;;) {
+		ssize_t got = read(probe->fd, keeper.block, sizeof(keeper.block));
+		size_t room = sizeof(probe->said) - 1, len = got > 0 ? (size_t)got : 0;
+		const char *from = keeper.block;
+
+		if (got <= 0) {
+			if (got == 0 || (errno != EAGAIN && errno != EINTR))
+				close_fd(&probe->fd);
+			return;
+		}
+		if (len > room) {
+			from += len - room;
+			len = room;
+		}
+		if (probe->len + len > room) {
+			memmove(probe->said, probe->said + probe->len + len - room, room - len);
+			probe->len = room - len;
+		}
+		memcpy(probe->said + probe->len, from, len);
+		probe->len += len;
+	}
+}
+
+/* ok: exit code 0 in time. Whatever still holds the pipe may write to nobody. */
+static void probe_ended(struct container *container, int status)
+{
+	struct probe *probe = &container->probe;
+	struct keeper_event what = container->what;
+
+	if (probe->fd >= 0)
+		probe_read(probe);
+	close_fd(&probe->fd);
+	probe->said[probe->len] = '\0';
+	what.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	if (probe->timed_out) {
+		what.exit_code = -1;
+		snprintf(probe->said, sizeof(probe->said), "Health check exceeded timeout (%llds)",
+			 (long long)(probe->timeout / USEC_PER_SEC));
+	}
+	tell_event(&what, KEEPER_PROBED, probe->said);
+	*probe = (struct probe){.fd = -1};
+}
+
+static void probe_start(struct container *container, int64_t timeout)
+{
+	struct probe *probe = &container->probe;
+	char path[PATH_MAX];
+	int ends[2];
+
+	if (probe->runs)
+		return;                          /* its answer will be this one's, too */
+	*probe = (struct probe){.fd = -1, .runs = true, .timeout = timeout, .deadline = now_usec() + timeout};
+	snprintf(path, sizeof(path), "%s/probe.pid", container->what.container);
+	unlink(path);
+	if (make_pipe(ends, 0)) {
+		probe->fd = ends[0];
+		probe->launcher = fork();
+		if (probe->launcher == 0)
+			launch_probe(&keeper.launcher, container->what.container, ends[1]);
+		close_fd(&ends[1]);
+	}
+	if (probe->launcher <= 0) {
+		probe->launcher = 0;
+		probe_ended(container, 127 << 8);
+	}
+}
+
+static void probe_launched(struct container *container, int status)
+{
+	struct probe *probe = &container->probe;
+
+	probe->launcher = 0;
+	probe->pid = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? read_pid(container->what.container, "probe.pid") : 0;
+	if (probe->pid <= 0)
+		probe_ended(container, 127 << 8);
+	else if (claim_stray(probe->pid, &status))
+		probe_ended(container, status);
+	else if (probe->timed_out)
+		kill(-probe->pid, SIGKILL);
+}
+
+/* The check leads a process group of its own. */
+static void probe_kill(struct probe *probe)
+{
+	probe->timed_out = true;
+	if (probe->pid > 0 && kill(-probe->pid, SIGKILL) < 0)
+		kill(probe->pid, SIGKILL);
+}
+
+/* Milliseconds until the next one has had its time; -1: none. */
+static int probes_watch(void)
+{
+	int64_t now = now_usec(), least = -1;
+
+	for (size_t i = 0; i < KEEPER_CONTAINERS_LIMIT; i++) {
+		struct probe *probe = &keeper.containers[i].probe;
+
+		if (!probe->runs || probe->timed_out)
+			continue;
+		if (probe->deadline <= now)
+			probe_kill(probe);
+		else if (least < 0 || probe->deadline - now < least)
+			least = probe->deadline - now;
+	}
+	return least < 0 ? -1 : (int)((least + USEC_PER_MSEC - 1) / USEC_PER_MSEC);
+}
+
 /* ---- Children ---- */
 
 /* False when `pid` is none that we know. */
@@ -693,6 +681,10 @@ static bool child_ended(pid_t pid, int status)
 			launcher_ended(container, status);
 		else if (container->deleter == pid)
 			deleter_ended(container);
+		else if (container->probe.launcher == pid)
+			probe_launched(container, status);
+		else if (container->probe.pid == pid)
+			probe_ended(container, status);
 		else if (container->phase == PHASE_RUNNING && container->what.pid == pid)
 			container_ended(container, status);
 		else
@@ -705,7 +697,7 @@ static bool child_ended(pid_t pid, int status)
 static bool is_launching(void)
 {
 	for (size_t i = 0; i < KEEPER_CONTAINERS_LIMIT; i++)
-		if (keeper.containers[i].launcher > 0)
+		if (keeper.containers[i].launcher > 0 || keeper.containers[i].probe.launcher > 0)
 			return true;
 	return false;
 }
@@ -761,6 +753,13 @@ static void serve(const struct keeper_request *request)
 		if (container && container->phase == PHASE_RUNNING)
 			kill(container->what.pid, request->signal);
 		break;
+	case KEEPER_PROBE:
+		container = container_find(request->container);
+		if (container && container->phase == PHASE_RUNNING)
+			probe_start(container, request->timeout);
+		else if (container)
+			tell(container, KEEPER_PROBED, "the container does not run");
+		break;
 	case KEEPER_LIST: list(); break;
 	case KEEPER_QUIT: keeper.quitting = true; break;
 	default: break;
@@ -810,9 +809,10 @@ static bool is_done(void)
 
 static void streams_poll(void)
 {
-	struct pollfd polls[3 + 2 * KEEPER_CONTAINERS_LIMIT];
+	struct pollfd polls[3 + 4 * KEEPER_CONTAINERS_LIMIT];
 	struct { struct container *container; struct stream *stream; } whose[COUNT(polls)];
 	size_t count = 3;
+	int patience = probes_watch();
 
 	polls[0] = (struct pollfd){.fd = keeper.signal_fd, .events = POLLIN};
 	polls[1] = (struct pollfd){.fd = keeper.listen_fd, .events = POLLIN};
@@ -823,15 +823,36 @@ static void streams_poll(void)
 
 		if (container->phase == PHASE_FREE || stream->fd < 0)
 			continue;
+		if (log_writer_is_full(&container->log)) {
+			patience = patience < 0 ? FULL_PATIENCE_MSEC : MIN(patience, FULL_PATIENCE_MSEC);
+			continue;
+		}
 		whose[count].container = container;
 		whose[count].stream = stream;
 		polls[count++] = (struct pollfd){.fd = stream->fd, .events = POLLIN};
 	}
-	if (poll(polls, count, -1) < 0)
+	for (size_t i = 0; i < KEEPER_CONTAINERS_LIMIT; i++) {
+		struct container *container = &keeper.containers[i];
+
+		whose[count].container = whose[count + 1].container = container;
+		whose[count].stream = whose[count + 1].stream = NULL;
+		if (container->phase != PHASE_FREE && container->console_fd >= 0)
+			polls[count++] = (struct pollfd){.fd = container->console_fd, .events = POLLIN};
+		if (container->probe.runs && container->probe.fd >= 0)
+			polls[count++] = (struct pollfd){.fd = container->probe.fd, .events = POLLIN};
+	}
+	if (poll(polls, count, patience) < 0)
 		return;
-	for (size_t i = 3; i < count; i++)
-		if (polls[i].revents)
+	for (size_t i = 3; i < count; i++) {
+		if (!polls[i].revents)
+			continue;
+		if (whose[i].stream)
 			stream_read(whose[i].container, whose[i].stream);
+		else if (polls[i].fd == whose[i].container->console_fd)
+			console_take(whose[i].container);
+		else
+			probe_read(&whose[i].container->probe);
+	}
 	if (polls[2].revents)
 		client_read();
 	if (polls[1].revents)
@@ -909,17 +930,35 @@ static void become_keeper(void)
 	/* Shares the task's memory limit, and must outlive what the kernel kills for it. */
 	write_text("/proc/self/oom_score_adj", "-999");
 	dup2(0, 2);
+	if (keeper.join_error[0] == '\0' && !launcher_open(&keeper.launcher))
+		snprintf(keeper.join_error, sizeof(keeper.join_error), "make the task's namespaces: %s", strerror(errno));
+}
+
+/* The agent looks at what a task's containers share as soon as we have ended; of a task that shares nothing it does not,
+ * and need not wait until the keeper is in its cgroup. */
+static int wait_until_ready(int ready[2])
+{
+	char byte;
+
+	close_fd(&ready[1]);
+	while (access(".task", F_OK) == 0 && read(ready[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	return 0;
 }
 
 int main(int count, char **arguments)
 {
+	int ready[2];
+
+	if (strcmp(arguments[0], "/sbin/docker-init") == 0)
+		return keeper_init(arguments);
 	if (count < 7) {
 		fputs("usage: wherry-keeper RUNTIME RUN_FOLDER LOG_FOLDER MEMORY_FOLDER MEMORY_FILE "
 		      "JOIN_FILE...\n", stderr);
 		return 2;
 	}
-	keeper.runtime = arguments[1];
-	keeper.run_folder = arguments[2];
+	keeper.launcher.runtime = arguments[1];
+	keeper.run_folder = keeper.launcher.run_folder = arguments[2];
 	keeper.log_folder = arguments[3];
 	keeper.memory_folder = arguments[4];
 	keeper.memory_file = arguments[5];
@@ -929,14 +968,19 @@ int main(int count, char **arguments)
 		return !complain("enter the run folder");
 	if (!open_all())
 		return 1;
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return !complain("make a pipe");
 	switch (fork()) {
 	case -1: return !complain("fork");
 	case 0: break;
-	default: return 0;
+	default: return wait_until_ready(ready);
 	}
+	close_fd(&ready[0]);
 	become_keeper();
+	close_fd(&ready[1]);
 	while (!is_done())
 		streams_poll();
+	launcher_close(&keeper.launcher);
 	unlink("keeper.sock");
 	unlink("keeper.pid");
 	return 0;

@@ -6,8 +6,8 @@
 
 enum option_id {
 	OPTION_LISTEN = 256, OPTION_DATA, OPTION_ACCOUNT, OPTION_REGION, OPTION_STORE, OPTION_CERTIFICATE, OPTION_KEY, OPTION_TLS,
-	OPTION_DETACH, OPTION_JSON, OPTION_CLUSTER, OPTION_NAME, OPTION_CONTAINER, OPTION_BRIDGE, OPTION_RUNTIME,
-	OPTION_SWEEP,
+	OPTION_DETACH, OPTION_JSON, OPTION_CLUSTER, OPTION_NAME, OPTION_CONTAINER, OPTION_BRIDGE, OPTION_RUNTIME, OPTION_FARGATE_RUNTIME,
+	OPTION_SWEEP, OPTION_ONCE, OPTION_FARGATE,
 };
 
 static const struct option known[] = {
@@ -28,7 +28,10 @@ static const struct option known[] = {
 	{"container", required_argument, NULL, OPTION_CONTAINER},
 	{"bridge-cidr", required_argument, NULL, OPTION_BRIDGE},
 	{"runtime", required_argument, NULL, OPTION_RUNTIME},
+	{"fargate-runtime", required_argument, NULL, OPTION_FARGATE_RUNTIME},
 	{"sweep", no_argument, NULL, OPTION_SWEEP},
+	{"once", no_argument, NULL, OPTION_ONCE},
+	{"fargate", no_argument, NULL, OPTION_FARGATE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -59,7 +62,10 @@ static void take(struct options *options, int id, struct str value)
 	case OPTION_CONTAINER: options->container = value; break;
 	case OPTION_BRIDGE: options->bridge_cidr = value; break;
 	case OPTION_RUNTIME: options->runtime = value; break;
+	case OPTION_FARGATE_RUNTIME: options->fargate_runtime = value; break;
 	case OPTION_SWEEP: options->sweep = true; break;
+	case OPTION_ONCE: options->once = true; break;
+	case OPTION_FARGATE: options->fargate = true; break;
 	default: exit(2);                        /* getopt has said why */
 	}
 }
@@ -101,6 +107,7 @@ void options_read(int count, char **arguments, struct arena *arena, struct optio
 		.region = from_environment("WHERRY_REGION", "us-east-1"),
 		.store = from_environment("WHERRY_STORE", NULL),
 		.runtime = from_environment("WHERRY_RUNTIME", "/usr/bin/crun"),
+		.fargate_runtime = from_environment("WHERRY_FARGATE_RUNTIME", NULL),
 		.bridge_cidr = from_environment("WHERRY_BRIDGE_CIDR", "172.31.224.1/20"),
 		.data = data,
 	};

@@ -9,9 +9,9 @@ struct options {
 	struct str account, region;
 	struct str store;                                /* "sqlite:PATH"; absent: in DATA */
 	struct str certificate, key;
-	bool tls, detach, follow, json, all, sweep;
+	bool tls, detach, follow, json, all, sweep, once, fargate;
 	struct str cluster, name, container;
-	struct str bridge_cidr, runtime;
+	struct str bridge_cidr, runtime, fargate_runtime;
 	struct str self, programs, keeper;               /* this program, its folder, the keeper in it */
 	char **arguments;                                /* as they came, ended by NULL */
 	char **rest;                                     /* what is not an option */

@@ -64,14 +64,15 @@ static bool start(struct supervisor *self, struct child *child, char *const envi
 {
 	const struct options *options = self->options;
 	struct arena *arena = self->arena;
-	char *arguments[24] = {arena_cstr(arena, arena_printf(arena, "%.*s/wherry-%s", STR(options->programs), child->name))};
+	char *arguments[32] = {arena_cstr(arena, arena_printf(arena, "%.*s/wherry-%s", STR(options->programs), child->name))};
 	posix_spawnattr_t attributes;
 	sigset_t none;
 	int count = 1, failed;
 	const struct { const char *flag; struct str value; } passed[] = {
 		{"--listen", options->listen}, {"--data", options->data}, {"--account", options->account},
 		{"--region", options->region}, {"--store", options->store}, {"--tls-certificate", options->certificate},
-		{"--tls-key", options->key}, {"--runtime", options->runtime}, {"--bridge-cidr", options->bridge_cidr},
+		{"--tls-key", options->key}, {"--runtime", options->runtime},
+		{"--fargate-runtime", options->fargate_runtime}, {"--bridge-cidr", options->bridge_cidr},
 	};
 
 	for (size_t i = 0; i < COUNT(passed); i++)
@@ -184,7 +185,7 @@ static bool start_agent(struct supervisor *self)
 	struct arena *arena = self->arena;
 	struct str key_id, secret;
 	struct error err;
-	char *more[5];
+	char *more[6];
 
 	if (!client_read_credentials(arena_printf(arena, "%.*s/agent-credentials", STR(self->options->data)), S("default"), arena,
 				     &key_id, &secret, &err)) {
@@ -196,6 +197,7 @@ static bool start_agent(struct supervisor *self)
 	more[2] = variable(arena, "AWS_ACCESS_KEY_ID", key_id);
 	more[3] = variable(arena, "AWS_SECRET_ACCESS_KEY", secret);
 	more[4] = variable(arena, "AWS_SESSION_TOKEN", STR_NONE);
+	more[5] = variable(arena, "WHERRY_FARGATE", S("also"));
 	return start(self, &self->agent, with_variables(arena, more, COUNT(more)), NULL);
 }
 

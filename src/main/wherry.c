@@ -18,6 +18,9 @@ static const struct command {
 	 "  --cluster NAME         only this one\n  --all, -a              stopped tasks, too\n"},
 	{"why", "[--cluster NAME] TASK|SERVICE", "why something is not where it should be", command_why,
 	 "TASK may be the beginning of a task's id.\n"},
+	{"top", "[--cluster NAME] [--once]", "what tasks use, every second", command_top,
+	 "CPU is of the task's whole machine; memory is without caches. q and Enter, or Ctrl-C, ends it.\n"
+	 "  --cluster NAME         only this one\n  --once                 print once, also into a file\n"},
 	{"logs", "[-f] [--container NAME] TASK", "what a task's containers wrote", command_logs,
 	 "TASK is a task's id, its beginning, or its ARN; the task must have run on this machine.\n"
 	 "  -f, --follow           go on as more is written\n  --container NAME       only this one\n"},
@@ -26,9 +29,10 @@ static const struct command {
 	 "  --name NAME            call it so instead of what the file says\n"},
 	{"env", "", "print what aws and the SDKs need, for eval", command_env, ""},
 	{"server", "", "only the server", command_server, ""},
-	{"agent", "", "only the agent, set up by ECS_* variables", command_agent,
+	{"agent", "[--fargate]", "only the agent, set up by ECS_* variables", command_agent,
 	 "Reads ECS_CLUSTER, ECS_BACKEND_HOST, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, … and /etc/ecs/ecs.config like the\n"
-	 "stock agent does.\n"},
+	 "stock agent does.\n"
+	 "  --fargate              give this machine to the pool of Fargate tasks instead of a cluster\n"},
 	{"version", "", "print the version", command_version, ""},
 };
 
@@ -41,6 +45,7 @@ static const char everywhere[] =
 	"  --tls                  serve TLS with a certificate made at first start\n"
 	"  --tls-certificate FILE --tls-key FILE\n"
 	"  --runtime PROGRAM      /usr/bin/crun (WHERRY_RUNTIME)\n"
+	"  --fargate-runtime PROGRAM  for tasks of launch type FARGATE, the same (WHERRY_FARGATE_RUNTIME)\n"
 	"  --bridge-cidr CIDR     172.31.224.1/20 (WHERRY_BRIDGE_CIDR)\n"
 	"  --help\n";
 

@@ -253,6 +253,14 @@ int file_open_inside(int root, const char *path, int flags)
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
+bool folder_is_mount(const char *path)
+{
+	struct statx status;
+
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status) == 0 &&
+	       (status.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 bool folder_make_inside(int root, struct str path, mode_t mode, int *ret_fd, struct error *err)
 {
 	char part[PATH_LIMIT], *name;

@@ -22,6 +22,8 @@ bool file_put(int folder, const char *path, struct str text, struct error *err);
 
 bool folder_make(const char *path, mode_t mode, struct error *err);      /* with parents; fine when it is there */
 
+bool folder_is_mount(const char *path);                  /* another file system begins here */
+
 /* Removes a file or a folder with all below, never following links nor crossing into other file systems'
  * roots; fine when there is none. */
 bool tree_remove(int folder, const char *path, struct error *err);

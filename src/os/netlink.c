@@ -6,6 +6,7 @@
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -345,6 +346,8 @@ bool netlink_veth_create(struct netlink *netlink, const struct netlink_veth *vet
 	message = link_request(netlink, &request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, veth->name, true);
 	if (bridge)
 		mnl_attr_put_u32(message, IFLA_MASTER, bridge);
+	if (memcmp(&veth->mac, &(struct netlink_mac){0}, sizeof(veth->mac)))
+		mnl_attr_put(message, IFLA_ADDRESS, sizeof(veth->mac.bytes), veth->mac.bytes);
 	put_veth_info(message, veth);
 	os = request_send(netlink, message);
 	return !os || fail_kind(netlink, os, "veth", veth->name, err);
@@ -371,19 +374,37 @@ bool netlink_ipv4_add(struct netlink *netlink, const struct netlink_ipv4 *addres
 	struct request request;
 	struct nlmsghdr *message = request_new(netlink, &request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
 	struct ifaddrmsg *head = mnl_nlmsg_put_extra_header(message, sizeof(*head));
-	uint32_t broadcast = address->address | (uint32_t)(UINT32_MAX >> address->prefix);
 	int os;
 
 	assert(address->prefix >= 1);
-	assert(address->prefix <= 30);
+	assert(address->prefix <= 32);
 	head->ifa_family = AF_INET;
 	head->ifa_prefixlen = (uint8_t)address->prefix;
 	head->ifa_index = address->link;
 	mnl_attr_put_u32(message, IFA_LOCAL, htobe32(address->address));
 	mnl_attr_put_u32(message, IFA_ADDRESS, htobe32(address->address));
-	mnl_attr_put_u32(message, IFA_BROADCAST, htobe32(broadcast));
+	if (address->prefix <= 30)
+		mnl_attr_put_u32(message, IFA_BROADCAST,
+				 htobe32(address->address | (uint32_t)(UINT32_MAX >> address->prefix)));
+	if (address->alone)
+		mnl_attr_put_u32(message, IFA_FLAGS, IFA_F_NOPREFIXROUTE);
 	os = request_send(netlink, message);
 	return !os || fail_os(err, os, "add an address to link %u%s", address->link, netlink->note);
+}
+
+bool netlink_ipv4_remove(struct netlink *netlink, const struct netlink_ipv4 *address, struct error *err)
+{
+	struct request request;
+	struct nlmsghdr *message = request_new(netlink, &request, RTM_DELADDR, 0);
+	struct ifaddrmsg *head = mnl_nlmsg_put_extra_header(message, sizeof(*head));
+	int os;
+
+	head->ifa_family = AF_INET;
+	head->ifa_prefixlen = (uint8_t)address->prefix;
+	head->ifa_index = address->link;
+	mnl_attr_put_u32(message, IFA_LOCAL, htobe32(address->address));
+	os = request_send(netlink, message);
+	return !os || os == EADDRNOTAVAIL || fail_os(err, os, "remove an address%s", netlink->note);
 }
 
 struct ipv4_found {
@@ -441,6 +462,63 @@ bool netlink_ipv4_gateway(struct netlink *netlink, uint32_t gateway, struct erro
 	mnl_attr_put_u32(message, RTA_GATEWAY, htobe32(gateway));
 	os = request_send(netlink, message);
 	return !os || fail_os(err, os, "add the default route%s", netlink->note);
+}
+
+static struct nlmsghdr *route_request(struct netlink *netlink, struct request *request, uint16_t type, uint16_t flags,
+				      const struct netlink_route *route)
+{
+	struct nlmsghdr *message = request_new(netlink, request, type, flags);
+	struct rtmsg *head = mnl_nlmsg_put_extra_header(message, sizeof(*head));
+
+	assert(route->prefix <= 32);
+	head->rtm_family = AF_INET;
+	head->rtm_table = RT_TABLE_MAIN;
+	head->rtm_protocol = RTPROT_STATIC;
+	head->rtm_scope = route->gateway || !route->link ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	head->rtm_type = route->link ? RTN_UNICAST : RTN_UNREACHABLE;
+	head->rtm_dst_len = (uint8_t)route->prefix;
+	head->rtm_flags = route->gateway ? RTNH_F_ONLINK : 0;
+	mnl_attr_put_u32(message, RTA_DST, htobe32(route->target));
+	if (route->link)
+		mnl_attr_put_u32(message, RTA_OIF, route->link);
+	if (route->gateway)
+		mnl_attr_put_u32(message, RTA_GATEWAY, htobe32(route->gateway));
+	return message;
+}
+
+bool netlink_route_add(struct netlink *netlink, const struct netlink_route *route, struct error *err)
+{
+	struct request request;
+	int os = request_send(netlink, route_request(netlink, &request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route));
+
+	return !os || fail_os(err, os, "add a route through link %u%s", route->link, netlink->note);
+}
+
+bool netlink_route_delete(struct netlink *netlink, const struct netlink_route *route, struct error *err)
+{
+	struct request request;
+	int os = request_send(netlink, route_request(netlink, &request, RTM_DELROUTE, 0, route));
+
+	if (!os || os == ESRCH || os == ENODEV)
+		return true;
+	return fail_os(err, os, "delete a route through link %u%s", route->link, netlink->note);
+}
+
+bool netlink_neighbour_add(struct netlink *netlink, uint32_t link, uint32_t address, struct netlink_mac mac,
+			   struct error *err)
+{
+	struct request request;
+	struct nlmsghdr *message = request_new(netlink, &request, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+	struct ndmsg *head = mnl_nlmsg_put_extra_header(message, sizeof(*head));
+	int os;
+
+	head->ndm_family = AF_INET;
+	head->ndm_ifindex = (int)link;
+	head->ndm_state = NUD_PERMANENT;
+	mnl_attr_put_u32(message, NDA_DST, htobe32(address));
+	mnl_attr_put(message, NDA_LLADDR, sizeof(mac.bytes), mac.bytes);
+	os = request_send(netlink, message);
+	return !os || fail_os(err, os, "add a neighbour on link %u%s", link, netlink->note);
 }
 
 bool netlink_ipv4_localnet(struct netlink *netlink, struct str name, struct error *err)

@@ -26,13 +26,21 @@ struct netlink_veth {
 	struct str name, peer;                           /* our end; the end in the other namespace */
 	struct str bridge;                               /* our end is a port of it; absent: of none */
 	int peer_netns;
-	struct netlink_mac peer_mac;
+	struct netlink_mac peer_mac, mac;                /* mac, of our end: all 0 is the kernel's choice */
 };
 
 struct netlink_ipv4 {
 	uint32_t link;                                   /* index */
 	uint32_t address;
 	unsigned prefix;
+	bool alone;                                      /* the rest of the prefix is not to be looked for on the link */
+};
+
+struct netlink_route {
+	uint32_t target;
+	unsigned prefix;                                 /* 0: everything */
+	uint32_t link;                                   /* 0: unreachable */
+	uint32_t gateway;                                /* 0: the target itself is on the link. Needs no route of its own */
 };
 
 bool netlink_open(struct netlink *netlink, struct error *err);
@@ -59,9 +67,16 @@ bool netlink_veth_create(struct netlink *netlink, const struct netlink_veth *vet
 bool netlink_port_hairpin(struct netlink *netlink, struct str name, struct error *err);
 
 bool netlink_ipv4_add(struct netlink *netlink, const struct netlink_ipv4 *address, struct error *err); /* idempotent */
+bool netlink_ipv4_remove(struct netlink *netlink, const struct netlink_ipv4 *address, struct error *err);  /* fine when it is not there */
 bool netlink_ipv4_list(struct netlink *netlink, struct arena *arena, struct netlink_ipv4 **ret_items,
 		       size_t *ret_count, struct error *err);
 bool netlink_ipv4_gateway(struct netlink *netlink, uint32_t gateway, struct error *err);
+/* In the main table; fine when there is one, which it replaces. */
+bool netlink_route_add(struct netlink *netlink, const struct netlink_route *route, struct error *err);
+bool netlink_route_delete(struct netlink *netlink, const struct netlink_route *route, struct error *err); /* fine when none */
+/* Who has the address on this link, for good: nobody is asked. */
+bool netlink_neighbour_add(struct netlink *netlink, uint32_t link, uint32_t address, struct netlink_mac mac,
+			   struct error *err);
 /* Lets 127.0.0.1 be a source and a target on this link, which a port on localhost needs. */
 bool netlink_ipv4_localnet(struct netlink *netlink, struct str name, struct error *err);
 

@@ -29,7 +29,12 @@ bool nft_run(const char *commands, struct error *err)
 	return ok;
 }
 
-enum { ENTRY_BYTES = 64, BATCH_BYTES = 512 + NFT_PORTS_LIMIT * ENTRY_BYTES };
+enum {
+	ENTRY_BYTES = 64,
+	BATCH_BYTES = 512 + NFT_PORTS_LIMIT * ENTRY_BYTES,
+	ELEMENT_BYTES = 192,                             /* a message of its own: two names and two numbers */
+	EDGES_BYTES = 256,
+};
 
 static struct nlmsghdr *batch_message(char *bytes, uint16_t type, uint16_t flags, uint32_t sequence)
 {
@@ -149,4 +154,43 @@ bool nft_ports_remove(struct netlink *netlink, struct str table, struct str map,
 		os = remove_each(netlink, table, map, ports, count);
 	return !os || fail_os(err, os, "remove %zu ports from nft map '%.*s %.*s'%s", count, STR(table), STR(map),
 			      netlink->note);
+}
+
+static size_t put_element(char *bytes, uint32_t sequence, struct str table, const struct nft_element *element, bool last)
+{
+	uint16_t flags = (uint16_t)((last ? NLM_F_ACK : 0) | (element->remove ? 0 : NLM_F_CREATE));
+	struct nlmsghdr *message =
+		batch_message(bytes, element->remove ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM, flags, sequence);
+	struct nlattr *elements, *item;
+
+	put_name(message, NFTA_SET_ELEM_LIST_TABLE, table);
+	put_name(message, NFTA_SET_ELEM_LIST_SET, element->set);
+	elements = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
+	item = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+	put_value(message, NFTA_SET_ELEM_KEY, &element->key, sizeof(element->key));
+	if (element->is_map && !element->remove)
+		put_value(message, NFTA_SET_ELEM_DATA, &element->value, sizeof(element->value));
+	mnl_attr_nest_end(message, item);
+	mnl_attr_nest_end(message, elements);
+	assert(message->nlmsg_len <= ELEMENT_BYTES);
+	return message->nlmsg_len;
+}
+
+bool nft_elements_change(struct netlink *netlink, struct str table, const struct nft_element *elements, size_t count,
+			 struct error *err)
+{
+	alignas(struct nlmsghdr) char bytes[EDGES_BYTES + NFT_ELEMENTS_LIMIT * ELEMENT_BYTES];
+	size_t used;
+	int os;
+
+	assert(count <= NFT_ELEMENTS_LIMIT);
+	if (count == 0)
+		return true;
+	netlink->sequence++;
+	used = batch_message(bytes, NFNL_MSG_BATCH_BEGIN, 0, netlink->sequence)->nlmsg_len;
+	for (size_t i = 0; i < count; i++)
+		used += put_element(bytes + used, netlink->sequence, table, &elements[i], i == count - 1);
+	used += batch_message(bytes + used, NFNL_MSG_BATCH_END, 0, netlink->sequence)->nlmsg_len;
+	os = netlink_talk(netlink, bytes, used, NULL, NULL);
+	return !os || fail_os(err, os, "change %zu elements of nft table '%.*s'%s", count, STR(table), netlink->note);
 }

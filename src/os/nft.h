@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "os/netlink.h"
 
-enum { NFT_PORTS_LIMIT = 128, NFT_NAME_LIMIT = 31 };
+enum { NFT_PORTS_LIMIT = 128, NFT_ELEMENTS_LIMIT = 512, NFT_NAME_LIMIT = 31 };
 
 /* An entry of `map NAME { type inet_proto . inet_service : ipv4_addr . inet_service; }` */
 struct nft_port {
@@ -25,3 +25,15 @@ bool nft_ports_add(struct netlink *netlink, struct str table, struct str map, co
 /* Entries, or a table, that are not there are fine. */
 bool nft_ports_remove(struct netlink *netlink, struct str table, struct str map, const struct nft_port *ports,
 		      size_t count, struct error *err);
+
+/* A change of a set or map whose keys (and values) are 4 bytes, here as they lie in the kernel's memory: addresses in
+ * network order, marks in the host's. */
+struct nft_element {
+	struct str set;
+	uint32_t key, value;
+	bool is_map, remove;
+};
+
+/* In this order. One that is to be removed has to be there. Nothing is changed when it fails. */
+bool nft_elements_change(struct netlink *netlink, struct str table, const struct nft_element *elements, size_t count,
+			 struct error *err);

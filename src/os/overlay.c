@@ -12,10 +12,38 @@ struct options {
 	size_t count;
 };
 
-/* "before/proc/self/fd/N": keeps the descriptor open until the mount is made. */
-static int add_folder(struct options *options, const char *before, const char *path)
+/* A mount of `path` that nobody else sees, with its owners as `userns` has them. -1 with errno. */
+static int open_mapped(const char *path, int userns)
 {
-	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), put;
+	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)userns};
+	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd >= 0 && mount_setattr(fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0) {
+		int failed = errno;
+
+		close(fd);
+		errno = failed;
+		return -1;
+	}
+	return fd;
+}
+
+int overlay_bind_mapped(const char *source, const char *target, int userns)
+{
+	int fd = open_mapped(source, userns), failed = 0;
+
+	if (fd < 0)
+		return errno;
+	if (move_mount(fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		failed = errno;
+	close(fd);
+	return failed;
+}
+
+/* "before/proc/self/fd/N": keeps the descriptor open until the mount is made. */
+static int add_folder(struct options *options, const char *before, const char *path, int userns)
+{
+	int fd = userns < 0 ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : open_mapped(path, userns), put;
 
 	if (fd < 0)
 		return errno;
@@ -29,17 +57,17 @@ static int add_folder(struct options *options, const char *before, const char *p
 }
 
 int overlay_mount(const char *upper, const char *work, const char *const *lowers, size_t count,
-		  const char *target)
+		  const char *target, int userns)
 {
 	struct options options = {.len = 0};
 	int failed = count == 0 || count > OVERLAY_LAYERS_LIMIT ? EINVAL : 0;
 
 	for (size_t i = 0; i < count && !failed; i++)
-		failed = add_folder(&options, i == 0 ? "lowerdir=" : ":", lowers[i]);
+		failed = add_folder(&options, i == 0 ? "lowerdir=" : ":", lowers[i], userns);
 	if (!failed)
-		failed = add_folder(&options, ",upperdir=", upper);
+		failed = add_folder(&options, ",upperdir=", upper, -1);
 	if (!failed)
-		failed = add_folder(&options, ",workdir=", work);
+		failed = add_folder(&options, ",workdir=", work, -1);
 	if (!failed && mount("overlay", target, "overlay", 0, options.text) < 0)
 		failed = errno;
 	while (options.count > 0)

@@ -7,6 +7,9 @@
 
 enum { OVERLAY_LAYERS_LIMIT = 128 };
 
-/* `lowers`: the highest first, at least one. 0 or an errno. */
+/* `lowers`: the highest first, at least one. 0 or an errno. `userns`: a user namespace; what belongs to its user n in the
+ * lowers belongs to whom it maps n to in the mount (Linux 5.19 and newer). -1: to n. */
 int overlay_mount(const char *upper, const char *work, const char *const *lowers, size_t count,
-		  const char *target);
+		  const char *target, int userns);
+/* Binds `source` to the folder `target`, owners mapped the same way. 0 or an errno. */
+int overlay_bind_mapped(const char *source, const char *target, int userns);

@@ -6,17 +6,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "agent/agent.h"
+#include "host/fabric.h"
 #include "host/hands.h"
 #include "host/image.h"
 #include "host/network.h"
+#include "host/stats.h"
 #include "os/clock.h"
 #include "os/entropy.h"
 #include "os/file.h"
+#include "runner/awslogs.h"
 #include "runner/calls.h"
 #include "runner/line.h"
+#include "runner/local.h"
 #include "runner/query.h"
 #include "runner/settings.h"
 #include "runner/telemetry.h"
+#include "runner/watch.h"
 #include "store/store.h"
 #include "wire/envelope.h"
 #include "wire/json.h"
@@ -37,6 +42,8 @@ struct runner {
 	struct store *store;
 	struct images *images;
 	struct network *network;
+	struct fabric *fabric;
+	struct awslogs *awslogs;                         /* NULL when only sweeping */
 	struct hands *hands;
 
 	uv_loop_t loop;
@@ -45,7 +52,11 @@ struct runner {
 	uv_signal_t terminate, interrupt, down;
 	struct calls *calls;
 	struct line line;
+	struct stats *stats;
+	struct local *local;
+	uv_async_t sampled;
 	struct telemetry *telemetry;
+	struct watch *watch;                             /* of the VPCs */
 	struct buffer endpoint;                          /* the last one that DiscoverPollEndpoint gave */
 
 	struct random random;
@@ -126,6 +137,25 @@ static void announce(struct runner *runner)
 	fflush(stdout);
 }
 
+static void report_watch(const struct error *err) { say("%s", err->text); }
+
+/* Once the machine has a name; anew when it gets another. */
+static void watch_network(struct runner *runner)
+{
+	struct watch_options options = {
+		.client = &runner->client, .cluster = agent_cluster(runner->agent),
+		.instance_arn = agent_instance_arn(runner->agent), .fabric = runner->fabric, .report = report_watch,
+	};
+	struct error error = {0};
+
+	if (runner->watch && str_equal(watch_instance(runner->watch), options.instance_arn))
+		return;
+	watch_stop(runner->watch);
+	runner->watch = NULL;
+	if (!watch_start(&options, &runner->watch, &error))
+		say("%s", error.text);
+}
+
 /* The brain's next word comes with the timer: never in the middle of a step. */
 static void wake_up_at(struct runner *runner, usec at);
 
@@ -145,8 +175,11 @@ static void act(struct runner *runner)
 	}
 	if (out->connect) {
 		announce(runner);
+		watch_network(runner);
 		discover(runner);
 	}
+	if (out->health_changed)
+		telemetry_health_changed(runner->telemetry);
 	wake_up_at(runner, out->wake_at);
 	if (runner->going_down && agent_is_idle(runner->agent))
 		stop(runner, EXIT_SUCCESS);
@@ -248,10 +281,11 @@ static void start_telemetry(struct runner *runner, struct str endpoint)
 		return;
 	if (!runner->telemetry) {
 		struct telemetry_options options = {
-			.client = &runner->client, .version = S(WHERRY_VERSION),
+			.client = &runner->client, .version = S(WHERRY_VERSION), .agent = runner->agent, .stats = runner->stats,
 			.cluster = arena_copy(&runner->arena, agent_cluster(runner->agent)),
 			.instance_arn = arena_copy(&runner->arena, agent_instance_arn(runner->agent)),
 			.disable_metrics = runner->settings.disable_metrics,
+			.disable_health = runner->settings.disable_health,
 		};
 
 		runner->telemetry = telemetry_new(&runner->loop, &options);
@@ -293,6 +327,17 @@ static void discover(struct runner *runner)
 
 /* ---- Facts and signals */
 
+/* What is served beside the containers comes and goes with them, before the brain does more with them. */
+static void attend(struct runner *runner, const struct fact *fact)
+{
+	if (fact->kind == FACT_START && fact->ok)
+		local_started(runner->local, fact->task_id, fact->container);
+	else if (fact->kind == FACT_FOUND && fact->running)
+		local_found(runner->local, fact->task_id, fact->container);
+	else if (fact->kind == FACT_START || fact->kind == FACT_EXIT || fact->kind == FACT_FOUND)
+		local_ended(runner->local, fact->task_id, fact->container);
+}
+
 static void take_facts(uv_poll_t *poll, int status, int events)
 {
 	struct runner *runner = poll->data;
@@ -303,6 +348,7 @@ static void take_facts(uv_poll_t *poll, int status, int events)
 
 		if (runner->stopping || !hands_next(runner->hands, &arena, &fact))
 			return;
+		attend(runner, &fact);
 		step(runner, (struct agent_event){.type = AGENT_EVENT_FACT, .fact = &fact});
 	}
 }
@@ -358,6 +404,21 @@ static struct str machine_name(struct runner *runner)
 	return arena_printf(&runner->arena, "wh%05x", (unsigned)(str_hash(run, 0) & 0xfffff));
 }
 
+/* Of the nft tables with the rules of the tasks' address: the host's, and each container's. */
+static struct str local_table(struct runner *runner)
+{
+	return arena_printf(&runner->arena, "%.*s_task", STR(machine_name(runner)));
+}
+
+/* The hands are older than the loop, and what is served on it. */
+static bool introduce(void *arg, const struct hands_guest *guest, struct arena *arena, struct oci_strings *ret_fixed,
+		      struct oci_strings *ret_fallbacks, struct error *err)
+{
+	struct runner *runner = arg;
+
+	return local_introduce(runner->local, guest, arena, ret_fixed, ret_fallbacks, err);
+}
+
 static bool open_host(struct runner *runner, struct error *err)
 {
 	const struct runner_options *options = runner->options;
@@ -371,14 +432,30 @@ static bool open_host(struct runner *runner, struct error *err)
 	};
 	struct hands_options hands = {.data = options->data, .run = options->run, .runtime = options->runtime,
 				      .keeper = options->keeper, .pull_behavior = runner->settings.pull_behavior,
-				      .logins = &runner->settings.logins};
+				      .logins = &runner->settings.logins,
+				      .introduce = introduce, .introduce_arg = runner,
+				      .fargate_runtime = options->fargate_runtime,
+				      .environment_store = {.endpoint = options->s3_endpoint, .region = runner->client.region,
+							    .key_id = options->key_id, .secret = options->secret,
+							    .session_token = options->session_token}};
+	struct fabric_options fabric = {.run = options->run, .prefix = name,
+					.table = arena_printf(&runner->arena, "%.*s-vpc", STR(name))};
+
+	struct awslogs_options awslogs = {.client = &runner->client, .folder = folder(runner, options->data, "logs")};
 
 	if (!folder_make(arena_cstr(&runner->arena, options->run), 0755, err) ||
 	    !images_open(&images, &runner->images, err) || !network_new(&network, &runner->network, err) ||
-	    !network_up(runner->network, err))
+	    !network_up(runner->network, err) || !fabric_new(&fabric, &runner->fabric, err))
 		return false;
+	if (!str_empty(runner->client.endpoint)) {
+		if (!awslogs_new(&awslogs, &runner->awslogs, err))
+			return false;
+		hands.open_log = awslogs_open;
+		hands.open_log_arg = runner->awslogs;
+	}
 	hands.images = runner->images;
 	hands.network = runner->network;
+	hands.fabric = runner->fabric;
 	return hands_new(&hands, &runner->hands, err);
 }
 
@@ -427,18 +504,46 @@ static void start_loop(struct runner *runner)
 	runner->calls = calls_new(&runner->loop, &runner->client);
 }
 
+static void on_sampled(uv_async_t *async) { telemetry_sampled(((struct runner *)async->data)->telemetry); }
+
+/* In the sampling thread. */
+static void sampled(void *arg) { uv_async_send(&((struct runner *)arg)->sampled); }
+
+static bool start_local(struct runner *runner, struct error *err)
+{
+	const struct stats_options stats = {.sampled = sampled, .arg = runner};
+	struct local_options local = {
+		.loop = &runner->loop, .agent = runner->agent, .calls = runner->calls, .data = runner->options->data,
+		.run = runner->options->run, .region = runner->client.region, .table = local_table(runner),
+		.introspection_port = (uint16_t)runner->settings.introspection_port, .say = say,
+	};
+
+	uv_async_init(&runner->loop, &runner->sampled, on_sampled);
+	runner->sampled.data = runner;
+	if (!stats_new(&stats, &runner->stats, err))
+		return false;
+	local.stats = runner->stats;
+	return local_new(&local, &runner->local, err);
+}
+
 /* Waits for the calls under way: at most CALL_SECONDS, and only when the server hangs. */
 static void end_loop(struct runner *runner)
 {
 	uv_handle_t *handles[] = {
 		(uv_handle_t *)&runner->wake, (uv_handle_t *)&runner->facts, (uv_handle_t *)&runner->terminate,
-		(uv_handle_t *)&runner->interrupt, (uv_handle_t *)&runner->down,
+		(uv_handle_t *)&runner->interrupt, (uv_handle_t *)&runner->down, (uv_handle_t *)&runner->sampled,
 	};
+	struct stats *stats = runner->stats;
 
+	runner->stats = NULL;
+	stats_free(stats);                               /* its thread wakes the loop */
 	for (size_t i = 0; i < COUNT(handles); i++)
 		uv_close(handles[i], NULL);
+	watch_stop(runner->watch);
+	fabric_stop_waiting(runner->fabric);
 	line_fini(&runner->line);
 	telemetry_stop(runner->telemetry);
+	local_stop(runner->local);
 	uv_run(&runner->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&runner->loop);
 	telemetry_free(runner->telemetry);
@@ -452,13 +557,20 @@ static void take_back(struct runner *runner)
 
 	if (!hands_sweep(runner->hands, &error))
 		say("%s", error.text);
+	if (!fabric_down(runner->fabric, &error))
+		say("%s", error.text);
 	if (!network_down(runner->network, &error))
+		say("%s", error.text);
+	if (!local_remove(local_table(runner), &error))
 		say("%s", error.text);
 }
 
 static void close_all(struct runner *runner)
 {
 	hands_free(runner->hands);
+	awslogs_free(runner->awslogs);
+	local_free(runner->local);
+	fabric_free(runner->fabric);
 	network_free(runner->network);
 	images_close(runner->images);
 	store_close(runner->store);
@@ -471,9 +583,14 @@ static void close_all(struct runner *runner)
 
 static int run(struct runner *runner)
 {
+	struct error error = {0};
 	bool sweep;
 
 	start_loop(runner);
+	if (!start_local(runner, &error)) {
+		say("%s", error.text);
+		stop(runner, EXIT_AGAIN);
+	}
 	step(runner, (struct agent_event){.type = AGENT_EVENT_START});
 	hands_reconcile(runner->hands);
 	if (!runner->stopping)

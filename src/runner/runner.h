@@ -11,6 +11,8 @@ struct runner_options {
 	struct str endpoint, region, key_id, secret;     /* ECS_BACKEND_HOST, AWS_DEFAULT_REGION, AWS_* */
 	struct str data, run;                            /* DATA and RUN: agent/, images/, logs/; sockets, namespaces */
 	struct str runtime, keeper;
+	struct str fargate_runtime;                      /* absent: `runtime` */
+	struct str s3_endpoint, session_token;           /* for environmentFiles; absent: there is none */
 	struct str bridge_cidr;
 	bool insecure_tls, allow_http_registries;
 	bool announce;                                   /* print "wherry: agent ready …" once registered */

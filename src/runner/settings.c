@@ -166,10 +166,22 @@ static const struct str capabilities[] = {
 	STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.29"),
 	STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.30"),
 	STR_INIT("com.amazonaws.ecs.capability.docker-remote-api.1.32"),
+	STR_INIT("com.amazonaws.ecs.capability.logging-driver.awslogs"),
 	STR_INIT("com.amazonaws.ecs.capability.logging-driver.json-file"),
 	STR_INIT("com.amazonaws.ecs.capability.logging-driver.none"),
+	STR_INIT("com.amazonaws.ecs.capability.task-iam-role"),
+	STR_INIT("com.amazonaws.ecs.capability.task-iam-role-network-host"),
+	STR_INIT("ecs.capability.container-health-check"),
 	STR_INIT("ecs.capability.container-ordering"),
+	STR_INIT("ecs.capability.container-restart-policy"),
+	STR_INIT("ecs.capability.docker-plugin.local"),
+	STR_INIT("ecs.capability.efs"),
+	STR_INIT("ecs.capability.efsAuth"),
+	STR_INIT("ecs.capability.env-files.s3"),
+	STR_INIT("ecs.capability.execution-role-awslogs"),
 	STR_INIT("ecs.capability.full-sync"),
+	STR_INIT("ecs.capability.network.container-port-range"),
+	STR_INIT("ecs.capability.pid-ipc-namespace-sharing"),
 };
 
 static struct str architecture(void)
@@ -191,6 +203,23 @@ static void add_attribute(struct ecs_attributes *list, struct str name, struct s
 	list->items[list->count++] = (struct ecs_attribute){.name = name, .value = value};
 }
 
+/* The server's names for what gives a machine to the pool of Fargate tasks. */
+static bool read_fargate(const struct source *source, struct settings *settings, struct error *err)
+{
+	struct str word = value_of(source, "WHERRY_FARGATE");
+
+	if (str_empty(word))
+		return true;
+	if (!str_equal(word, S("only")) && !str_equal(word, S("also")))
+		return bad(err, "WHERRY_FARGATE", word, "\"only\" or \"also\"");
+	if (settings->agent.external)
+		return fail(err, ERROR_INVALID_PARAMETER, "an external instance cannot hold Fargate tasks");
+	if (str_equal(word, S("only")))
+		settings->agent.cluster = S("wherry-fargate");
+	add_attribute(&settings->attributes, S("wherry.fargate"), STR_NONE);
+	return true;
+}
+
 static bool describe_host(const struct source *source, struct settings *settings, struct error *err)
 {
 	struct ecs_attributes *list = &settings->attributes;
@@ -199,15 +228,17 @@ static bool describe_host(const struct source *source, struct settings *settings
 	if (!read_boolean(source, "ECS_DISABLE_PRIVILEGED", &unprivileged, err) ||
 	    !read_boolean(source, "ECS_ENABLE_TASK_CPU_MEM_LIMIT", &limits, err))
 		return false;
-	list->items = arena_array(source->arena, struct ecs_attribute, COUNT(capabilities) + 8);
+	list->items = arena_array(source->arena, struct ecs_attribute, COUNT(capabilities) + 11);
 	for (size_t i = 0; i < COUNT(capabilities); i++)
 		add_attribute(list, capabilities[i], STR_NONE);
 	if (!unprivileged)
 		add_attribute(list, S("com.amazonaws.ecs.capability.privileged-container"), STR_NONE);
-	if (limits && cgroup_mode() != CGROUP_NONE)
+	if (limits && cgroup_mode() != CGROUP_NONE) {
 		add_attribute(list, S("ecs.capability.task-cpu-mem-limit"), STR_NONE);
-	if (settings->agent.external)
-		add_attribute(list, S("ecs.capability.external"), STR_NONE);
+		add_attribute(list, S("ecs.capability.increased-task-cpu-limit"), STR_NONE);
+	}
+	add_attribute(list, settings->agent.external ? S("ecs.capability.external") : S("ecs.capability.task-eni"),
+		      STR_NONE);
 	add_attribute(list, S("ecs.os-type"), S("linux"));
 	add_attribute(list, S("ecs.os-family"), S("LINUX"));
 	if (str_has(architecture()))
@@ -384,9 +415,12 @@ bool settings_read(const char *file, struct arena *arena, struct settings *ret_s
 			  .reserved_tcp = {reserved_default, COUNT(reserved_default)},
 			  .stop_timeout = 30 * USEC_PER_SEC, .cleanup_wait = 3 * 3600 * USEC_PER_SEC},
 	};
+	settings->introspection_port = 51678;
 	settings->agent.attributes = &settings->attributes;
-	return read_boolean(&source, "ECS_EXTERNAL", &settings->agent.external, err) &&
+	return read_number(&source, "WHERRY_INTROSPECTION_PORT", &settings->introspection_port, err) &&
+	       read_boolean(&source, "ECS_EXTERNAL", &settings->agent.external, err) &&
 	       read_boolean(&source, "ECS_DISABLE_METRICS", &settings->disable_metrics, err) &&
+	       read_boolean(&source, "ECS_DISABLE_DOCKER_HEALTH_CHECK", &settings->disable_health, err) &&
 	       read_ports(&source, "ECS_RESERVED_PORTS", &settings->agent.reserved_tcp, err) &&
 	       read_ports(&source, "ECS_RESERVED_PORTS_UDP", &settings->agent.reserved_udp, err) &&
 	       read_duration(&source, "ECS_CONTAINER_STOP_TIMEOUT", USEC_PER_SEC, &settings->agent.stop_timeout, err) &&
@@ -394,5 +428,6 @@ bool settings_read(const char *file, struct arena *arena, struct settings *ret_s
 			     &settings->agent.cleanup_wait, err) &&
 	       read_resources(&source, settings, err) && read_user_maps(&source, settings, err) &&
 	       read_port_range(&source, settings, err) && read_pull_behavior(&source, settings, err) &&
-	       read_logins(&source, settings, err) && describe_host(&source, settings, err);
+	       read_logins(&source, settings, err) && describe_host(&source, settings, err) &&
+	       read_fargate(&source, settings, err);
 }

@@ -17,8 +17,12 @@ struct settings {
 	struct str pull_behavior;
 	struct image_logins logins;
 	uint16_t port_low, port_high;
-	bool disable_metrics;
+	int64_t introspection_port;                      /* 0: none */
+	bool disable_metrics, disable_health;
 };
+
+/* Of our own, besides what the stock agent knows: WHERRY_FARGATE gives the machine to the provider's pool for Fargate tasks,
+ * beside its cluster ("also", as `wherry up` sets it) or instead of one ("only": `wherry agent --fargate`). */
 
 /* `file`: usually /etc/ecs/ecs.config; fine when there is none. */
 bool settings_read(const char *file, struct arena *arena, struct settings *ret_settings, struct error *err);

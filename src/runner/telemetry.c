@@ -21,6 +21,8 @@ struct telemetry {
 	struct str url;
 	struct buffer endpoint;
 	struct sigv4 *sigv4;
+	usec told_at;                                    /* monotonic: the last metrics */
+	bool wants_seconds, was_idle;
 };
 
 /* ---- A frame: header lines signed over the JSON as the body, then the JSON */
@@ -48,25 +50,97 @@ static void send_signed(struct telemetry *telemetry, struct str json, struct are
 	line_send(&telemetry->line, buffer_str(&frame));
 }
 
-static void publish(uv_timer_t *timer)
+static void send_message(struct telemetry *telemetry, struct str type, const struct shape *shape, const void *message,
+			 struct arena *arena)
 {
-	struct telemetry *telemetry = timer->data;
-	auto_arena arena = {0};
 	auto_buffer json = {0};
-	struct random random;
-	struct tcs_metadata metadata = {.cluster = telemetry->options.cluster,
-		.container_instance = telemetry->options.instance_arn, .idle = {true, true}, .fin = {true, true}};
-	struct tcs_publish_metrics_request request = {.metadata = &metadata,
-		.timestamp = {(double)clock_now() / USEC_PER_SEC, true}};
 
-	if (telemetry->options.disable_metrics)
-		return;
-	random_init(&random, entropy_number(), 0);
-	metadata.message_id = random_uuid(&random, &arena);
-	request.task_metrics.items = arena_array(&arena, struct tcs_task_metric, 0);
-	envelope_encode(S("PublishMetricsRequest"), &shape_tcs_publish_metrics_request, &request, &json);
-	send_signed(telemetry, buffer_str(&json), &arena);
+	envelope_encode(type, shape, message, &json);
+	if (telemetry->wants_seconds)
+		line_send(&telemetry->line, buffer_str(&json));
+	else
+		send_signed(telemetry, buffer_str(&json), arena);
 }
+
+static struct str new_message_id(struct arena *arena)
+{
+	struct random random;
+
+	random_init(&random, entropy_number(), 0);
+	return random_uuid(&random, arena);
+}
+
+static struct maybe_double timestamp_now(void) { return (struct maybe_double){(double)clock_now() / USEC_PER_SEC, true}; }
+
+/* ---- Metrics: one message for every few tasks, the last marked; one that says so when nothing runs */
+
+static void send_metrics(struct telemetry *telemetry, const struct tcs_task_metrics *all, struct arena *arena)
+{
+	struct tcs_metadata metadata = {.cluster = telemetry->options.cluster, .container_instance = telemetry->options.instance_arn,
+		.message_id = new_message_id(arena), .idle = {all->count == 0, true}};
+	struct tcs_publish_metrics_request request = {.metadata = &metadata, .timestamp = timestamp_now()};
+	size_t at = 0;
+
+	do {
+		size_t count = MIN(all->count - at, (size_t)TELEMETRY_TASKS);
+
+		request.task_metrics = (struct tcs_task_metrics){all->items + at, count};
+		at += count;
+		metadata.fin = (struct maybe_boolean){at == all->count, true};
+		send_message(telemetry, S("PublishMetricsRequest"), &shape_tcs_publish_metrics_request, &request, arena);
+	} while (at < all->count);
+}
+
+static bool is_due(const struct telemetry *telemetry)
+{
+	/* Rounds come a little early or late. */
+	return clock_monotonic() - telemetry->told_at >= TELEMETRY_PERIOD_SECONDS * USEC_PER_SEC - USEC_PER_SEC / 2;
+}
+
+static void publish_metrics(struct telemetry *telemetry)
+{
+	auto_arena arena = {0};
+	struct tcs_task_metrics all = telemetry_collect(telemetry->options.agent, telemetry->options.stats, &arena);
+
+	/* Nothing runs: that is worth telling now and then only. */
+	if (all.count == 0 && telemetry->was_idle && !is_due(telemetry))
+		return;
+	telemetry->was_idle = all.count == 0;
+	telemetry->told_at = clock_monotonic();
+	send_metrics(telemetry, &all, &arena);
+}
+
+void telemetry_sampled(struct telemetry *telemetry)
+{
+	if (telemetry && line_is_open(&telemetry->line) && !telemetry->options.disable_metrics &&
+	    (telemetry->wants_seconds || is_due(telemetry)))
+		publish_metrics(telemetry);
+}
+
+/* ---- Health */
+
+static void publish_health(struct telemetry *telemetry)
+{
+	auto_arena arena = {0};
+	struct str message_id = new_message_id(&arena);
+	struct tcs_publish_health_request request = {0};
+	size_t cursor = 0;
+
+	while (agent_health(telemetry->options.agent, &cursor, &arena, &request)) {
+		request.metadata->message_id = message_id;
+		request.timestamp = timestamp_now();
+		send_message(telemetry, S("PublishHealthRequest"), &shape_tcs_publish_health_request, &request, &arena);
+	}
+}
+
+void telemetry_health_changed(struct telemetry *telemetry)
+{
+	if (telemetry && line_is_open(&telemetry->line) && !telemetry->options.disable_metrics &&
+	    !telemetry->options.disable_health)
+		publish_health(telemetry);
+}
+
+static void on_period(uv_timer_t *timer) { telemetry_health_changed(timer->data); }
 
 /* ---- Staying connected */
 
@@ -77,10 +151,27 @@ static void opened(void *arg)
 	struct telemetry *telemetry = arg;
 
 	telemetry->delay = RETRY_FIRST_MSEC;
-	uv_timer_start(&telemetry->period, publish, 0, TELEMETRY_PERIOD_SECONDS * 1000);
+	telemetry->wants_seconds = telemetry->was_idle = false;
+	uv_timer_start(&telemetry->period, on_period, 0, TELEMETRY_PERIOD_SECONDS * 1000);
+	if (!telemetry->options.disable_metrics)
+		publish_metrics(telemetry);
 }
 
-static void frame(void *arg, struct str text) {}         /* that it came is all that matters */
+/* Of most, that it came is all that matters. */
+static void frame(void *arg, struct str text)
+{
+	struct telemetry *telemetry = arg;
+	auto_arena arena = {0};
+	const struct tcs_ack *ack;
+	void *message;
+	struct str type;
+
+	if (telemetry->wants_seconds || !envelope_decode(tcs_types, text, &arena, &type, &message, NULL) || !message ||
+	    !str_equal(type, S("AckPublishMetric")))
+		return;
+	ack = message;
+	telemetry->wants_seconds = str_equal(ack->message, TELEMETRY_WANTS_SECONDS);
+}
 
 static void closed(void *arg, const struct error *err)
 {

@@ -2,28 +2,33 @@
 #include "server/protocol.h"
 #include "wire/json.h"
 
-static bool speaks_1_0(const struct http_request *request)
+static bool speaks_1_0(const struct http_request *request, const struct service_list *services)
 {
+	(void)services;
 	return str_starts(http_header(request, S("content-type")), S("application/x-amz-json-1.0"));
 }
 
 /* Also what names no protocol at all: its error must have some form. */
-static bool speaks_1_1(const struct http_request *request)
+static bool speaks_1_1(const struct http_request *request, const struct service_list *services)
 {
 	(void)request;
+	(void)services;
 	return true;
 }
 
 static const struct operation *find(const struct http_request *request,
-				    const struct api *const *services, size_t count)
+				    const struct service_list *services, struct error *err)
 {
 	struct str target = http_header(request, S("x-amz-target"));
 	size_t dot = str_find_last(target, '.');
+	const struct operation *operation = NULL;
 
-	for (size_t i = 0; i < count && dot < target.len; i++)
-		if (str_equal(str_slice(target, 0, dot), services[i]->target_prefix))
-			return api_find(services[i], str_slice(target, dot + 1, target.len));
-	return NULL;
+	for (size_t i = 0; i < services->count && dot < target.len && !operation; i++)
+		if (str_equal(str_slice(target, 0, dot), services->items[i]->target_prefix))
+			operation = api_find(services->items[i], str_slice(target, dot + 1, target.len));
+	if (!operation)
+		fail(err, ERROR_UNKNOWN_OPERATION, "%s", "");
+	return operation;
 }
 
 static bool read_request(const struct http_request *request, const struct operation *operation,
@@ -43,8 +48,10 @@ static bool read_request(const struct http_request *request, const struct operat
 	return false;
 }
 
-static void write_reply(const struct operation *operation, const void *output, struct buffer *out)
+static void write_reply(const struct operation *operation, const void *output, struct str request_id,
+			struct buffer *out)
 {
+	(void)request_id;
 	json_encode(operation->output, output, out);
 }
 
@@ -80,19 +87,25 @@ static void write_error(const struct protocol_error *error, struct buffer *out)
 const struct protocol protocol_json_1_1 = {
 	.name = STR_INIT("awsJson1_1"),
 	.content_type = STR_INIT("application/x-amz-json-1.1"),
+	.post_only = true,
 	.speaks = speaks_1_1,
 	.find = find,
 	.read_request = read_request,
+	.reply_status = protocol_status_ok,
 	.write_reply = write_reply,
+	.error_form = protocol_plain_error,
 	.write_error = write_error,
 };
 
 const struct protocol protocol_json_1_0 = {
 	.name = STR_INIT("awsJson1_0"),
 	.content_type = STR_INIT("application/x-amz-json-1.0"),
+	.post_only = true,
 	.speaks = speaks_1_0,
 	.find = find,
 	.read_request = read_request,
+	.reply_status = protocol_status_ok,
 	.write_reply = write_reply,
+	.error_form = protocol_plain_error,
 	.write_error = write_error,
 };

@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/entropy.h"
 #include "server/log.h"
+#include "server/log_desk.h"
 #include "server/server.h"
 #include "wire/envelope.h"
 #include "wire/json.h"
@@ -17,6 +18,7 @@ struct commit {
 	struct arena arena; /* keys and values of `changes` */
 	LIST_OF(struct store_change) changes;
 	struct link works; /* going home, in order */
+	struct link logs;  /* log_job.link: going to the log desk */
 };
 
 struct brain {
@@ -24,6 +26,7 @@ struct brain {
 	pthread_t thinker, committer;
 	atomic_size_t calls; /* submitted and not yet home */
 	atomic_bool failed;
+	bool ended; /* both threads are */
 
 	/* The brain's thread alone. */
 	struct effects effects;
@@ -37,6 +40,7 @@ struct brain {
 	pthread_cond_t work_came, commit_came, commit_done;
 	struct link queue;
 	bool stopping, thinker_ended, committing;
+	bool stop_waiting; /* asked for and not yet done */
 	struct commit *commits, **commits_end, *spare;
 	size_t commit_count, spare_count;
 	struct brain_figures figures;
@@ -76,6 +80,7 @@ static struct commit *commit_new(struct brain *brain)
 	if (!commit)
 		abort();
 	chain_init(&commit->works);
+	chain_init(&commit->logs);
 	commit->next = NULL;
 	return commit;
 }
@@ -125,12 +130,18 @@ static struct error public_error(const struct error *error, const char *operatio
 	return error->code == ERROR_SERVICE_UNAVAILABLE ? *error : server_exception.error;
 }
 
-static void answer_error(struct work *work, const struct protocol_error *error)
+static void answer_error(struct work *work, const struct protocol_error *said)
 {
-	work->answer.code = error->error.code;
-	work->answer.status = error_http_status(error->error.code);
+	struct protocol_error error = *said;
+	struct error_form form = work->protocol->error_form(&said->error);
+
+	error.operation = work->call.operation;
+	error.request_id = work->request_id;
+	work->answer.code = error.error.code;
+	work->answer.error_name = form.name;
+	work->answer.status = form.status;
 	buffer_clear(&work->answer.body);
-	work->protocol->write_error(error, &work->answer.body);
+	work->protocol->write_error(&error, &work->answer.body);
 }
 
 static void take_reply(struct commit *commit, const struct reply *reply)
@@ -143,8 +154,9 @@ static void take_reply(struct commit *commit, const struct reply *reply)
 	work->answer.content_type = work->protocol->content_type;
 	if (reply->output) {
 		work->answer.code = ERROR_NONE;
-		work->answer.status = 200;
-		work->protocol->write_reply(reply->operation, reply->output, &work->answer.body);
+		work->answer.status = work->protocol->reply_status(reply->operation);
+		work->protocol->write_reply(reply->operation, reply->output, work->request_id,
+					    &work->answer.body);
 	} else {
 		error.error =
 			public_error(&reply->error, arena_cstr(&names, reply->operation->name));
@@ -153,6 +165,57 @@ static void take_reply(struct commit *commit, const struct reply *reply)
 		answer_error(work, &error);
 	}
 	add_work(commit, work);
+}
+
+void brain_answer_output(struct work *work, const struct operation *operation, const void *output)
+{
+	const struct protocol *protocol = work->protocol;
+
+	work->answer.code = ERROR_NONE;
+	work->answer.status = protocol->reply_status(operation);
+	work->answer.content_type = protocol->content_type;
+	protocol->write_reply(operation, output, work->request_id, &work->answer.body);
+}
+
+void brain_answer_error(struct work *work, const struct error *error)
+{
+	auto_arena names = {0};
+	const struct protocol_error said = {
+		.error = public_error(error, arena_cstr(&names, work->call.operation->name))};
+
+	work->answer.content_type = work->protocol->content_type;
+	answer_error(work, &said);
+}
+
+void brain_call_ended(struct brain *brain)
+{
+	atomic_fetch_sub(&brain->calls, 1);
+}
+
+void brain_logs_swept(struct brain *brain, const struct logs_swept_event *event)
+{
+	struct work *work = calloc(1, sizeof(*work));
+
+	if (!work)
+		abort();
+	work->kind = WORK_LOGS_SWEPT;
+	work->swept = *event;
+	work->swept.realm = arena_copy(&work->arena, event->realm);
+	work->swept.group = arena_copy(&work->arena, event->group);
+	work->swept.name = arena_copy(&work->arena, event->name);
+	brain_submit(brain, work);
+}
+
+static void take_logs(struct brain *brain, struct commit *commit)
+{
+	for (size_t i = 0; i < brain->effects.logs.count; i++) {
+		const struct log_work *task = &brain->effects.logs.items[i];
+		struct log_job *job = log_job_new(task);
+
+		if (task->output)
+			brain_answer_output(job->work, task->operation, task->output);
+		chain_append(&commit->logs, &job->link);
+	}
 }
 
 static void take_records(struct brain *brain, struct commit *commit)
@@ -246,6 +309,7 @@ static void step(struct brain *brain, struct event *event, struct commit *commit
 	plane_step(brain->options.plane, event, &brain->effects);
 	brain->wake_at = brain->effects.wake_at > 0 ? brain->effects.wake_at : USEC_NEVER;
 	take_records(brain, commit);
+	take_logs(brain, commit);
 	for (size_t i = 0; i < brain->effects.replies.count; i++)
 		take_reply(commit, &brain->effects.replies.items[i]);
 	if (opening) {
@@ -286,6 +350,13 @@ static void step_work(struct brain *brain, struct work *work, struct commit *com
 		event.call.ticket = (uintptr_t)work;
 		step(brain, &event, commit, NULL);
 		break;
+	case WORK_LOGS_SWEPT:
+		event.type = EVENT_LOGS_SWEPT;
+		event.swept = work->swept;
+		step(brain, &event, commit, NULL);
+		arena_fini(&work->arena);
+		brain_work_free(work);
+		break;
 	case WORK_STATISTICS:
 		plane_statistics(brain->options.plane, &work->statistics);
 		add_work(commit, work);
@@ -294,9 +365,9 @@ static void step_work(struct brain *brain, struct work *work, struct commit *com
 	}
 }
 
-static void step_tick(struct brain *brain, struct commit *commit)
+static void step_tick(struct brain *brain, enum event_type type, struct commit *commit)
 {
-	struct event event = {.type = EVENT_TICK};
+	struct event event = {.type = type};
 
 	step(brain, &event, commit, NULL);
 }
@@ -315,12 +386,30 @@ static void refuse(struct work *work)
 	}
 }
 
+static void release_logs(struct brain *brain, struct commit *commit)
+{
+	if (!atomic_load(&brain->failed) && brain->options.take_logs) {
+		if (!chain_empty(&commit->logs))
+			brain->options.take_logs(brain->options.self, &commit->logs);
+		return;
+	}
+	CHAIN_EACH(&commit->logs, struct log_job, link, job)
+	{
+		if (job->work) {
+			refuse(job->work);
+			add_work(commit, job->work);
+		}
+		log_job_free(job);
+	}
+}
+
 static void release(struct brain *brain, struct commit *commit)
 {
 	bool failed = atomic_load(&brain->failed);
 	struct outbox *homes[16];
 	size_t home_count = 0;
 
+	release_logs(brain, commit);
 	CHAIN_EACH(&commit->works, struct work, link, work)
 	{
 		struct outbox *home = work->home;
@@ -458,15 +547,18 @@ static void wait_for_work(struct brain *brain)
 }
 
 /* Takes up to a batch; perhaps nothing, when a tick is due. False when it is time to end. */
-static bool take_batch(struct brain *brain, struct link *ret_batch)
+static bool take_batch(struct brain *brain, struct link *ret_batch, bool *ret_stop_waiting)
 {
 	size_t count = 0;
 	bool go_on;
 
 	chain_init(ret_batch);
 	pthread_mutex_lock(&brain->mutex);
-	while (chain_empty(&brain->queue) && !brain->stopping && brain_now(brain) < brain->wake_at)
+	while (chain_empty(&brain->queue) && !brain->stopping && !brain->stop_waiting &&
+	       brain_now(brain) < brain->wake_at)
 		wait_for_work(brain);
+	*ret_stop_waiting = brain->stop_waiting;
+	brain->stop_waiting = false;
 	go_on = !brain->stopping || !chain_empty(&brain->queue);
 	while (!chain_empty(&brain->queue) && count++ < BRAIN_BATCH_LIMIT) {
 		struct link *link = brain->queue.next;
@@ -483,8 +575,9 @@ static void *think_loop(void *argument)
 {
 	struct brain *brain = argument;
 	struct link batch;
+	bool stop_waiting;
 
-	while (take_batch(brain, &batch)) {
+	while (take_batch(brain, &batch, &stop_waiting)) {
 		struct commit *commit = commit_new(brain);
 
 		CHAIN_EACH(&batch, struct work, link, work)
@@ -492,8 +585,10 @@ static void *think_loop(void *argument)
 			link_remove(&work->link);
 			step_work(brain, work, commit);
 		}
+		if (stop_waiting)
+			step_tick(brain, EVENT_STOP, commit);
 		if (brain_now(brain) >= brain->wake_at)
-			step_tick(brain, commit);
+			step_tick(brain, EVENT_TICK, commit);
 		hand_over(brain, commit);
 	}
 	pthread_mutex_lock(&brain->mutex);
@@ -542,16 +637,24 @@ struct brain *brain_start(const struct brain_options *options)
 	return brain;
 }
 
-void brain_stop(struct brain *brain)
+void brain_end(struct brain *brain)
 {
-	if (!brain)
+	if (!brain || brain->ended)
 		return;
+	brain->ended = true;
 	pthread_mutex_lock(&brain->mutex);
 	brain->stopping = true;
 	pthread_cond_signal(&brain->work_came);
 	pthread_mutex_unlock(&brain->mutex);
 	pthread_join(brain->thinker, NULL);
 	pthread_join(brain->committer, NULL);
+}
+
+void brain_stop(struct brain *brain)
+{
+	if (!brain)
+		return;
+	brain_end(brain);
 	while (brain->spare) {
 		struct commit *commit = brain->spare;
 
@@ -567,6 +670,14 @@ void brain_stop(struct brain *brain)
 	pthread_cond_destroy(&brain->commit_done);
 	pthread_mutex_destroy(&brain->mutex);
 	free(brain);
+}
+
+void brain_stop_waiting(struct brain *brain)
+{
+	pthread_mutex_lock(&brain->mutex);
+	brain->stop_waiting = true;
+	pthread_cond_signal(&brain->work_came);
+	pthread_mutex_unlock(&brain->mutex);
 }
 
 bool brain_submit(struct brain *brain, struct work *work)

@@ -1,6 +1,8 @@
 #include "server/channel.h"
 #include "api/tcs.h"
+#include "os/clock.h"
 #include "server/log.h"
+#include "server/telemetry.h"
 #include "wire/envelope.h"
 
 enum { HEARTBEAT_SECONDS = 20, CLOSE_SECONDS = 2 };
@@ -12,6 +14,9 @@ struct channel {
 	struct connection *connection; /* NULL: before the upgrade and after the end */
 	struct websocket *websocket;
 	struct str accept;    /* in the arena of the upgrade's exchange */
+	struct arena arena;   /* of what follows */
+	struct caller caller;
+	struct str region;
 	struct work farewell; /* tells the brain that the session has ended */
 	struct session_event farewell_event;
 	unsigned under_way; /* messages with the brain */
@@ -28,6 +33,7 @@ struct parcel {
 static void channel_free(struct channel *channel)
 {
 	assert(channel->under_way == 0);
+	arena_fini(&channel->arena);
 	websocket_free(channel->websocket);
 	free(channel);
 }
@@ -51,15 +57,37 @@ static void flush(struct channel *channel)
 	connection_write(connection, buffer_str(&taken), S(""));
 }
 
+static void submit_parcel(struct channel *channel, struct parcel *parcel, void *message)
+{
+	parcel->event.message = message;
+	parcel->work.kind = WORK_SESSION_MESSAGE;
+	parcel->work.home = &channel->io->outbox;
+	parcel->work.session = &channel->session;
+	parcel->work.event = &parcel->event;
+	channel->under_way++;
+	brain_submit(channel->io->server->brain, &parcel->work);
+}
+
 /* ---- telemetry */
 
 static const struct {
-	struct str type, ack;
+	struct str type, ack, words;
 } acks[] = {
-	{STR_INIT("PublishMetricsRequest"), STR_INIT("AckPublishMetric")},
-	{STR_INIT("PublishHealthRequest"), STR_INIT("AckPublishHealth")},
-	{STR_INIT("PublishInstanceStatusRequest"), STR_INIT("AckPublishInstanceStatus")},
+	/* Wherry's agents take it as a wish (src/runner/telemetry.h); to others it is just a word. */
+	{STR_INIT("PublishMetricsRequest"), STR_INIT("AckPublishMetric"), STR_INIT("resolution 1 s")},
+	{STR_INIT("PublishHealthRequest"), STR_INIT("AckPublishHealth"), STR_INIT("ok")},
+	{STR_INIT("PublishInstanceStatusRequest"), STR_INIT("AckPublishInstanceStatus"), STR_INIT("ok")},
 };
+
+static void keep_telemetry(struct telemetry *telemetry, struct str type, const void *message)
+{
+	if (!message)
+		return;
+	if (str_equal(type, S("PublishMetricsRequest")))
+		telemetry_take_metrics(telemetry, message, clock_now());
+	else if (str_equal(type, S("PublishHealthRequest")))
+		telemetry_take_health(telemetry, message, clock_now());
+}
 
 static void send_text(struct channel *channel, struct str type, const struct shape *shape,
 		      const void *message)
@@ -71,11 +99,32 @@ static void send_text(struct channel *channel, struct str type, const struct sha
 	websocket_send(channel->websocket, buffer_str(&text));
 }
 
+/* Of all telemetry only this is the brain's: it decides by it. */
+static void submit_health(struct channel *channel, struct str text)
+{
+	struct parcel *parcel = calloc(1, sizeof(*parcel));
+	struct error error = {0};
+	void *message;
+
+	if (!parcel)
+		abort();
+	if (!envelope_decode(tcs_types, arena_copy(&parcel->arena, text), &parcel->arena, &parcel->event.type,
+			     &message, &error) ||
+	    !message) {
+		arena_fini(&parcel->arena);
+		free(parcel);
+		return;
+	}
+	parcel->event.caller = channel->caller;
+	parcel->event.region = channel->region;
+	submit_parcel(channel, parcel, message);
+}
+
 static void telemetry_message(struct channel *channel, struct str text)
 {
 	auto_arena arena = {0};
 	struct error error = {0};
-	struct tcs_ack ack = {.message = S("ok")};
+	struct tcs_ack ack = {0};
 	struct str type;
 	void *message;
 
@@ -88,8 +137,12 @@ static void telemetry_message(struct channel *channel, struct str text)
 		if (!str_equal(acks[i].type, type))
 			continue;
 		metric_add(&channel->io->metrics.telemetry, 1);
+		keep_telemetry(channel->io->server->telemetry, type, message);
+		ack.message = acks[i].words;
 		send_text(channel, acks[i].ack, &shape_tcs_ack, &ack);
 	}
+	if (str_equal(type, S("PublishHealthRequest")))
+		submit_health(channel, text);
 }
 
 /* ---- messages for the brain */
@@ -114,13 +167,7 @@ static void agent_message(struct channel *channel, struct str text)
 		free(parcel);
 		return;
 	}
-	parcel->event.message = message;
-	parcel->work.kind = WORK_SESSION_MESSAGE;
-	parcel->work.home = &channel->io->outbox;
-	parcel->work.session = &channel->session;
-	parcel->work.event = &parcel->event;
-	channel->under_way++;
-	brain_submit(channel->io->server->brain, &parcel->work);
+	submit_parcel(channel, parcel, message);
 }
 
 void channel_message_done(struct work *work)
@@ -221,6 +268,9 @@ void channel_open(struct exchange *exchange, enum channel_kind kind, const struc
 	channel->io = exchange->io;
 	channel->kind = kind;
 	channel->accept = accept;
+	channel->caller = (struct caller){caller->kind, arena_copy(&channel->arena, caller->account),
+					  arena_copy(&channel->arena, caller->arn)};
+	channel->region = arena_copy(&channel->arena, region);
 	channel->session.number = atomic_fetch_add(&exchange->io->server->next_session, 1);
 	channel->session.home = &exchange->io->outbox;
 	exchange->channel = channel;
@@ -345,10 +395,7 @@ void channel_detach(struct channel *channel)
 	metric_add(channel->kind == CHANNEL_ACS ? &channel->io->metrics.acs
 						: &channel->io->metrics.tcs,
 		   -1);
-	if (channel->kind == CHANNEL_ACS)
-		send_farewell(channel);
-	else
-		channel_free(channel);
+	send_farewell(channel);
 }
 
 /* It left after all messages, and everything comes home in order: nothing else knows the channel

@@ -87,11 +87,22 @@ static void count_exchange(struct exchange *exchange)
 			 answer->body.len, (long long)latency);
 }
 
+/* 204 has no content, so nothing is said of it. */
+static struct str content_headers(struct exchange *exchange)
+{
+	const struct answer *answer = &exchange->work.answer;
+
+	if (answer->status == 204)
+		return S("");
+	return arena_printf(&exchange->request.arena, "Content-Type: %.*s\r\nContent-Length: %zu\r\n",
+			    STR(answer->content_type), answer->body.len);
+}
+
 static size_t write_head(struct exchange *exchange, char head[RESPONSE_HEAD_LIMIT])
 {
 	const struct answer *answer = &exchange->work.answer;
 	const struct http_request *request = &exchange->request;
-	struct str id = random_uuid(&exchange->io->random, &exchange->request.arena);
+	struct str id = exchange->work.request_id;
 	const char *connection = exchange->close     ? "Connection: close\r\n"
 				 : request->http_1_0 ? "Connection: keep-alive\r\n"
 						     : "";
@@ -99,11 +110,10 @@ static size_t write_head(struct exchange *exchange, char head[RESPONSE_HEAD_LIMI
 	int len;
 
 	len = snprintf(head, RESPONSE_HEAD_LIMIT,
-		       "HTTP/1.1 %d %s\r\nx-amzn-RequestId: %.*s\r\nContent-Type: "
-		       "%.*s\r\nContent-Length: %zu\r\n"
+		       "HTTP/1.1 %d %s\r\nx-amzn-RequestId: %.*s\r\n%.*s"
 		       "Date: %s\r\n%s%.*s%s%.*s%s\r\n",
 		       answer->status, http_status_text(answer->status), STR(id),
-		       STR(answer->content_type), answer->body.len, io_date(exchange->io),
+		       STR(content_headers(exchange)), io_date(exchange->io),
 		       failed ? "x-amzn-ErrorType: " : "", STR(exchange->error_type),
 		       failed ? "\r\n" : "", STR(exchange->extra_headers), connection);
 	assert(len > 0 && len < RESPONSE_HEAD_LIMIT);
@@ -119,7 +129,9 @@ static void send_answer(struct exchange *exchange)
 	if (!exchange->request.keep_alive || connection->io->draining)
 		exchange->close = true;
 	if (exchange->work.answer.code && !str_has(exchange->error_type))
-		exchange->error_type = error_wire_name(exchange->work.answer.code);
+		exchange->error_type = str_has(exchange->work.answer.error_name) ?
+					       exchange->work.answer.error_name :
+					       error_wire_name(exchange->work.answer.code);
 	count_exchange(exchange);
 	connection->opening = false;
 	connection_write(connection, (struct str){head, write_head(exchange, head)},
@@ -132,6 +144,104 @@ static void send_continue(struct connection *connection)
 	connection_write(connection, S("HTTP/1.1 100 Continue\r\n\r\n"), S(""));
 }
 
+/* ---- answers that are streams: chunks as they come, until their work comes home */
+
+static void begin_stream(struct exchange *exchange)
+{
+	char head[RESPONSE_HEAD_LIMIT];
+	bool whole = exchange->request.http_1_0;
+	int len;
+
+	exchange->close = exchange->close || whole || !exchange->request.keep_alive;
+	len = snprintf(head, sizeof(head),
+		       "HTTP/1.1 200 OK\r\nx-amzn-RequestId: %.*s\r\nContent-Type: application/vnd.amazon.eventstream\r\n"
+		       "Date: %s\r\n%s%s\r\n",
+		       STR(exchange->work.request_id), io_date(exchange->io), whole ? "" : "Transfer-Encoding: chunked\r\n",
+		       exchange->close ? "Connection: close\r\n" : "");
+	assert(len > 0 && len < RESPONSE_HEAD_LIMIT);
+	exchange->work.answer.status = 200;
+	count_exchange(exchange);
+	exchange->stream_begun = true;
+	connection_write(exchange->connection, (struct str){head, (size_t)len}, S(""));
+}
+
+/* Sends what there is of a stream whose turn has come. A write may end the connection, and the exchange with it. */
+static void send_stream(struct exchange *exchange)
+{
+	struct connection *connection = exchange->connection;
+	bool whole = exchange->request.http_1_0, over = exchange->stream_over;
+	auto_buffer piece = {0};
+	char size[24] = "";
+
+	if (!exchange->stream_begun)
+		begin_stream(exchange);
+	if (connection->closed)
+		return;
+	piece = exchange->work.answer.body;
+	exchange->work.answer.body = (struct buffer){0};
+	if (piece.len && !whole) {
+		snprintf(size, sizeof(size), "%zx\r\n", piece.len);
+		buffer_add(&piece, S("\r\n"));
+	}
+	connection_write(connection, str_of(size), buffer_str(&piece));
+	if (over && !whole)
+		connection_write(connection, S("0\r\n\r\n"), S(""));
+	if (connection_unsent(connection) > SERVER_STREAM_BACKLOG_LIMIT)
+		connection_close(connection);
+}
+
+static void flush(struct connection *connection);
+
+static bool is_streaming(const struct connection *connection)
+{
+	return !chain_empty(&connection->exchanges) &&
+	       CONTAINER_OF(connection->exchanges.next, struct exchange, link)->streaming;
+}
+
+/* The session need not wait for its client: what was sent is all that it gets. */
+static void end_stream(struct connection *connection)
+{
+	struct exchange *exchange = CONTAINER_OF(connection->exchanges.next, struct exchange, link);
+
+	if (connection->finishing)
+		return;
+	exchange->stream_over = true;
+	send_stream(exchange);
+	if (!connection->closed)
+		connection_finish(connection);
+}
+
+void exchange_stream(struct exchange *exchange, struct str bytes)
+{
+	struct connection *connection = exchange->connection;
+
+	if (!connection || connection->finishing)
+		return;
+	exchange->streaming = true;
+	if (exchange->work.answer.body.len + bytes.len > SERVER_STREAM_BACKLOG_LIMIT) {
+		connection_close(connection);
+		return;
+	}
+	buffer_add(&exchange->work.answer.body, bytes);
+	if (connection->exchanges.next == &exchange->link)
+		send_stream(exchange);
+	if (!connection->closed && connection->ended)
+		connection_close(connection);
+	else if (!connection->closed && connection->io->draining && is_streaming(connection))
+		end_stream(connection);
+}
+
+void exchange_stream_end(struct exchange *exchange)
+{
+	exchange->away = false;
+	if (!exchange->connection) {
+		exchange_free(exchange);
+		return;
+	}
+	exchange->stream_over = exchange->answered = true;
+	flush(exchange->connection);
+}
+
 /* Sends what is ready, in order. */
 static void flush(struct connection *connection)
 {
@@ -142,9 +252,12 @@ static void flush(struct connection *connection)
 		bool last;
 
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed is off the chain */
-		if (!exchange->answered)
+		if (exchange->streaming)
+			send_stream(exchange);
+		if (connection->closed || !exchange->answered)
 			break;
-		send_answer(exchange);
+		if (!exchange->streaming)
+			send_answer(exchange);
 		if (connection->closed)
 			break; /* and the exchange is gone with it */
 		last = exchange->close;
@@ -333,6 +446,7 @@ static void leave_exchange(struct exchange *exchange)
 	if (link_is_in(&exchange->link))
 		link_remove(&exchange->link);
 	exchange->connection = NULL;
+	atomic_store(&exchange->work.gone, true);
 	if (!exchange->away)
 		exchange_free(exchange);
 }
@@ -370,6 +484,8 @@ void connection_drain(struct connection *connection)
 {
 	if (connection->channel)
 		channel_shutdown(connection->channel);
+	else if (is_streaming(connection))
+		end_stream(connection);
 	else if (chain_empty(&connection->exchanges) && http_reader_is_idle(&connection->reader))
 		connection_close(connection);
 }
@@ -411,6 +527,7 @@ static void settle(struct connection *connection)
 
 static void put_in_line(struct connection *connection, struct exchange *exchange)
 {
+	exchange->work.request_id = random_uuid(&exchange->io->random, &exchange->request.arena);
 	chain_append(&connection->exchanges, &exchange->link);
 	connection->exchange_count++;
 	if (connection->reading == exchange)
@@ -554,7 +671,7 @@ static void peer_ended(struct connection *connection)
 	if (connection->closed)
 		return;
 	connection->ended = true;
-	if (connection->finishing || connection->channel || connection->opening ||
+	if (connection->finishing || connection->channel || connection->opening || is_streaming(connection) ||
 	    (chain_empty(&connection->exchanges) && !connection->pending.len))
 		connection_close(connection);
 	else

@@ -20,6 +20,7 @@ struct exchange {
 	size_t place;                                    /* of the operation, for the counts */
 	struct str error_type, extra_headers;
 	bool away, answered, close;
+	bool streaming, stream_begun, stream_over;       /* an answer that comes in pieces; what waits is in the body */
 };
 
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_BUSY, PHASE_IDLE, PHASE_CHANNEL, PHASE_LINGER };
@@ -54,6 +55,9 @@ size_t connection_unsent(const struct connection *connection);
 
 /* The answer is in work.answer: it goes out when it is its turn. */
 void exchange_answer(struct exchange *exchange);
+/* The next piece of an answer that is a stream, and its end. */
+void exchange_stream(struct exchange *exchange, struct str bytes);
+void exchange_stream_end(struct exchange *exchange);
 /* Sends 101 and hands the connection to exchange->channel. */
 void exchange_upgrade(struct exchange *exchange, struct str accept);
 void exchange_free(struct exchange *exchange);

@@ -2,7 +2,10 @@
 #include <ctype.h>
 #include <stdio.h>
 
-enum { WORDS_BYTES_LIMIT = 360 }; /* of a list of words in a text */
+enum {
+	WORDS_BYTES_LIMIT = 360,                         /* of a list of words in a text */
+	NAME_BYTES_LIMIT = 128,
+};
 
 /* Known wordings of a missing member. `operation` absent: of any. A row without a text leaves the
  * check to the handler, which must then look at the member. */
@@ -43,6 +46,29 @@ static const struct {
 	{STR_INIT("ContainerInstanceStatus"), "Container instance status", "ACTIVE, DRAINING"},
 };
 
+/* How a service words what breaks its model, where it has no words of its own for the case. */
+enum style { STYLE_ECS, STYLE_EC2, STYLE_CONSTRAINT };
+
+static const struct {
+	struct str service;
+	enum style style;
+	enum error_code code;                            /* of a value that is not allowed */
+} services[] = {
+	{STR_INIT("ecs"), STYLE_ECS, ERROR_INVALID_PARAMETER},
+	{STR_INIT("ec2"), STYLE_EC2, ERROR_INVALID_PARAMETER_VALUE},
+	{STR_INIT("elasticfilesystem"), STYLE_CONSTRAINT, ERROR_EFS_BAD_REQUEST},
+	{STR_INIT("logs"), STYLE_CONSTRAINT, ERROR_INVALID_PARAMETER},
+};
+
+/* A service without a row speaks as ECS does: Wherry's own. */
+static size_t find_service(const struct operation *operation)
+{
+	for (size_t i = 0; i < COUNT(services); i++)
+		if (str_equal(services[i].service, operation->api->name))
+			return i;
+	return 0;
+}
+
 static bool is_row(size_t i, const struct operation *operation, struct str path)
 {
 	return str_equal(required[i].path, path) &&
@@ -71,7 +97,7 @@ static bool fail_required(const struct operation *operation, const struct violat
 		    STR(str_slice(name, 1, name.len)), many ? "empty" : "blank");
 }
 
-static size_t join_words(const struct shape *shape, char text[WORDS_BYTES_LIMIT])
+static size_t join_words(const struct shape *shape, const char *between, char text[WORDS_BYTES_LIMIT])
 {
 	size_t used = 0;
 
@@ -82,20 +108,18 @@ static size_t join_words(const struct shape *shape, char text[WORDS_BYTES_LIMIT]
 			return used +
 			       (size_t)snprintf(text + used, WORDS_BYTES_LIMIT - used, ",...");
 		used += (size_t)snprintf(text + used, WORDS_BYTES_LIMIT - used, "%s%.*s",
-					 i ? "," : "", STR(word));
+					 i ? between : "", STR(word));
 	}
 	return used;
 }
 
-bool fault_word(const struct operation *operation, const struct violation *violation,
-		struct error *err)
+static bool word_ecs(const struct violation *violation, struct error *err)
 {
 	const struct shape *shape = violation->shape;
 	struct str name = violation->member ? violation->member->name : violation->path;
 	char text[WORDS_BYTES_LIMIT] = "";
 
-	(void)operation;
-	join_words(shape, text);
+	join_words(shape, ",", text);
 	/* The name of a setting that does not exist stands where the member's name would. */
 	if (str_equal(shape->name, S("SettingName")))
 		name = str_slice(violation->value, 0, 64);
@@ -104,6 +128,98 @@ bool fault_word(const struct operation *operation, const struct violation *viola
 			return fail(err, ERROR_INVALID_PARAMETER, "%s should be one of [%s]",
 				    words[i].name, words[i].words ? words[i].words : text);
 	return fail(err, ERROR_INVALID_PARAMETER, "%.*s should be one of [%s]", STR(name), text);
+}
+
+/* The name of a parameter, as EC2 speaks of it: the innermost member's, with a capital. */
+static struct str parameter_name(const struct violation *violation, char text[NAME_BYTES_LIMIT])
+{
+	struct str name = violation->member ? violation->member->name : violation->path;
+
+	name = str_slice(name, 0, NAME_BYTES_LIMIT);
+	if (!name.len)
+		return name;
+	memcpy(text, name.ptr, name.len);
+	text[0] = (char)toupper((unsigned char)text[0]);
+	return (struct str){text, name.len};
+}
+
+/* "1 validation error detected: …", which most services share. */
+static bool fail_constraint(const struct violation *violation, enum error_code code, const char *rule,
+			    struct error *err)
+{
+	struct str path = str_slice(violation->path, 0, 128), value = str_slice(violation->value, 0, 128);
+
+	return fail(err, code,
+		    "1 validation error detected: Value %s%.*s%s at '%.*s' failed to satisfy constraint: Member must %s",
+		    str_has(value) ? "'" : "", STR(str_has(value) ? value : S("null")), str_has(value) ? "'" : "",
+		    STR(path), rule);
+}
+
+static bool word_constraint(const struct violation *violation, enum error_code code, struct error *err)
+{
+	char text[WORDS_BYTES_LIMIT] = "", rule[WORDS_BYTES_LIMIT + 64];
+
+	join_words(violation->shape, ", ", text);
+	snprintf(rule, sizeof(rule), "satisfy enum value set: [%s]", text);
+	return fail_constraint(violation, code, rule, err);
+}
+
+bool fault_word(const struct operation *operation, const struct violation *violation,
+		struct error *err)
+{
+	size_t service = find_service(operation);
+	char name[NAME_BYTES_LIMIT];
+
+	switch (services[service].style) {
+	case STYLE_EC2:
+		return fail(err, services[service].code, "Invalid value '%.*s' for %.*s",
+			    STR(str_slice(violation->value, 0, 128)), STR(parameter_name(violation, name)));
+	case STYLE_CONSTRAINT:
+		return word_constraint(violation, services[service].code, err);
+	default:
+		return word_ecs(violation, err);
+	}
+}
+
+/* Below the least that is allowed; the other reason for a range or a length is that it is above the most. */
+static bool is_below(const struct violation *violation)
+{
+	return violation->shape->has_min && violation->size < violation->shape->min;
+}
+
+static bool check_ec2(const struct violation *violation, struct error *err)
+{
+	const struct shape *shape = violation->shape;
+	char text[NAME_BYTES_LIMIT];
+	struct str name = parameter_name(violation, text), value = str_slice(violation->value, 0, 128);
+
+	if (violation->kind == VIOLATION_REQUIRED)
+		return fail(err, ERROR_MISSING_PARAMETER, "The request must contain the parameter %.*s", STR(name));
+	if (violation->kind == VIOLATION_RANGE && is_below(violation))
+		return fail(err, ERROR_INVALID_PARAMETER_VALUE,
+			    "Value ( %.*s ) for parameter %.*s is invalid. Expecting a value greater than or equal to %.0f.",
+			    STR(value), STR(name), shape->min);
+	if (violation->kind == VIOLATION_RANGE)
+		return fail(err, ERROR_INVALID_PARAMETER_VALUE,
+			    "Value ( %.*s ) for parameter %.*s is invalid. Expecting a value less than or equal to %.0f.",
+			    STR(value), STR(name), shape->max);
+	return fail(err, ERROR_INVALID_PARAMETER_VALUE, "Value ( %.*s ) for parameter %.*s is invalid.", STR(value),
+		    STR(name));
+}
+
+static bool check_constraint(const struct violation *violation, enum error_code code, struct error *err)
+{
+	const struct shape *shape = violation->shape;
+	bool length = violation->kind == VIOLATION_LENGTH, below = is_below(violation);
+	char rule[96];
+
+	if (violation->kind == VIOLATION_REQUIRED)
+		return fail_constraint(violation, code, "not be null", err);
+	if (violation->kind == VIOLATION_PATTERN)
+		return fail_constraint(violation, code, "satisfy regular expression pattern", err);
+	snprintf(rule, sizeof(rule), "have %s %s than or equal to %.0f", length ? "length" : "value",
+		 below ? "greater" : "less", below ? shape->min : shape->max);
+	return fail_constraint(violation, code, rule, err);
 }
 
 static bool fail_limit(const struct violation *violation, struct error *err)
@@ -132,11 +248,18 @@ static bool fail_limit(const struct violation *violation, struct error *err)
 bool fault_check(const struct operation *operation, const void *input, struct arena *arena,
 		 struct error *err)
 {
+	size_t service = find_service(operation);
 	struct violation violation = {0};
 
 	if (operation->unbuilt || shape_check(operation->input, input, arena, &violation))
 		return true;
-	if (violation.kind == VIOLATION_REQUIRED)
-		return fail_required(operation, &violation, err);
-	return fail_limit(&violation, err);
+	switch (services[service].style) {
+	case STYLE_EC2:
+		return check_ec2(&violation, err);
+	case STYLE_CONSTRAINT:
+		return check_constraint(&violation, services[service].code, err);
+	default:
+		return violation.kind == VIOLATION_REQUIRED ? fail_required(operation, &violation, err) :
+							      fail_limit(&violation, err);
+	}
 }

@@ -10,17 +10,21 @@
 #include "server/channel.h"
 #include "server/faults.h"
 #include "server/regions.h"
+#include "server/shell.h"
+#include "server/telemetry.h"
 
 static const struct api *const services[] = {&api_ecs, &api_ec2, &api_efs, &api_logs, &api_wherry};
+static const struct service_list service_list = {services, COUNT(services)};
 
-/* Asked in this order; the last speaks to everyone. */
-static const struct protocol *const protocols[] = {&protocol_json_1_0, &protocol_json_1_1};
+/* Asked in this order (neighbours 0.2); the last speaks to everyone. */
+static const struct protocol *const protocols[] = {&protocol_ec2, &protocol_query, &protocol_rest_json,
+						   &protocol_json_1_0, &protocol_json_1_1};
 
 static const struct protocol *find_protocol(const struct http_request *request)
 {
 	size_t i = 0;
 
-	while (i < COUNT(protocols) - 1 && !protocols[i]->speaks(request))
+	while (i < COUNT(protocols) - 1 && !protocols[i]->speaks(request, &service_list))
 		i++;
 	return protocols[i];
 }
@@ -37,12 +41,17 @@ static size_t find_place(const struct operation *operation)
 static void answer_error(struct exchange *exchange, const struct error *error, bool front_door,
 			 int status)
 {
-	const struct protocol_error reply = {.error = *error, .front_door = front_door};
+	const struct protocol_error reply = {.error = *error,
+					     .front_door = front_door,
+					     .operation = exchange->work.call.operation,
+					     .request_id = exchange->work.request_id};
 	const struct protocol *protocol = exchange->work.protocol;
+	struct error_form form = protocol->error_form(error);
 	struct answer *answer = &exchange->work.answer;
 
 	answer->code = error->code;
-	answer->status = status ? status : error_http_status(error->code);
+	answer->error_name = form.name;
+	answer->status = status ? status : form.status;
 	answer->content_type = protocol->content_type;
 	buffer_clear(&answer->body);
 	protocol->write_error(&reply, &answer->body);
@@ -139,9 +148,11 @@ static void take_call(struct exchange *exchange, const struct operation *operati
 	struct arena *arena = &exchange->request.arena;
 	struct error error = {0};
 	const struct key *key;
+	const void *output;
 	void *input;
 
 	exchange->place = find_place(operation);
+	call->operation = operation;
 	key = identify(exchange, operation->api->signing_name, &call->region, &error);
 	if (!key) {
 		answer_error(exchange, &error, true, 0);
@@ -153,7 +164,12 @@ static void take_call(struct exchange *exchange, const struct operation *operati
 		answer_error(exchange, &error, false, 0);
 		return;
 	}
-	call->operation = operation;
+	output = shell_answer(exchange->io->server, operation, input, clock_now(), arena);
+	if (output) {
+		brain_answer_output(&exchange->work, operation, output);
+		exchange_answer(exchange);
+		return;
+	}
 	call->input = input;
 	call->caller = key->caller;
 	submit(exchange, WORK_CALL);
@@ -161,18 +177,20 @@ static void take_call(struct exchange *exchange, const struct operation *operati
 
 static void take_api(struct exchange *exchange)
 {
+	const struct protocol *protocol = exchange->work.protocol;
 	const struct operation *operation;
+	struct error error = {0};
 
-	if (!str_equal(exchange->request.method, S("POST"))) {
+	if (protocol->post_only && !str_equal(exchange->request.method, S("POST"))) {
 		exchange->extra_headers = S("Allow: POST\r\n");
 		refuse(exchange, ERROR_UNKNOWN_OPERATION, 405, "");
 		return;
 	}
-	operation = exchange->work.protocol->find(&exchange->request, services, COUNT(services));
+	operation = protocol->find(&exchange->request, &service_list, &error);
 	if (operation)
 		take_call(exchange, operation);
 	else
-		refuse(exchange, ERROR_UNKNOWN_OPERATION, 0, "");
+		answer_error(exchange, &error, true, 0);
 }
 
 /* ---- channels */
@@ -242,6 +260,7 @@ void front_metrics(struct exchange *exchange)
 		exchange->work.answer.status = 200;
 		exchange->work.answer.content_type = S("text/plain; version=0.0.4");
 		metrics_print(&page, &exchange->work.answer.body);
+		telemetry_print(server->telemetry, clock_now(), &exchange->work.answer.body);
 	}
 	exchange_answer(exchange);
 }
@@ -274,7 +293,8 @@ void front_take(struct exchange *exchange)
 		take_channel(exchange, CHANNEL_TCS);
 	else if (str_starts(path, S("/_wherry/")))
 		take_page(exchange);
-	else if (path.len == 0 || str_equal(path, S("/")))
+	else if (path.len == 0 || str_equal(path, S("/")) ||
+		 exchange->work.protocol == &protocol_rest_json)
 		take_api(exchange);
 	else
 		refuse(exchange, ERROR_UNKNOWN_OPERATION, 404, "");

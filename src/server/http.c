@@ -1,6 +1,7 @@
 #include "server/http.h"
 #include <stdlib.h>
 #include "server/server.h"
+#include "wire/percent.h"
 
 enum { BODY_KEPT = 1 << 16 }; /* bytes of a body buffer that are kept for the next */
 
@@ -47,7 +48,7 @@ static int on_body(http_parser *parser, const char *at, size_t length)
 	struct http_reader *reader = parser->data;
 	struct buffer *body = &reader->request->body;
 
-	if (length > reader->body_limit - body->len) {
+	if (length > reader->request_limit - body->len) {
 		reader->bad_body = true;
 		return 1;
 	}
@@ -249,6 +250,13 @@ static const char *check_head(const struct http_reader *reader, struct http_requ
 	return NULL;
 }
 
+static size_t body_limit_of(const struct http_reader *reader, const struct http_request *request)
+{
+	if (str_equal(http_header(request, S("x-amz-target")), S("Logs_20140328.PutLogEvents")))
+		return MAX(reader->body_limit, (size_t)SERVER_LOGS_BODY_LIMIT);
+	return reader->body_limit;
+}
+
 static enum http_outcome parse_head(struct http_reader *reader, struct str head)
 {
 	struct http_request *request = reader->request;
@@ -267,7 +275,8 @@ static enum http_outcome parse_head(struct http_reader *reader, struct str head)
 	if (problem)
 		return refuse(reader, status, problem);
 	length = reader->parser.content_length;
-	if (length != UINT64_MAX && length > reader->body_limit)
+	reader->request_limit = body_limit_of(reader, request);
+	if (length != UINT64_MAX && length > reader->request_limit)
 		return refuse(reader, 413, "the body is too large");
 	request->upgrade = reader->parser.upgrade && reader->complete;
 	if (!reader->complete) {
@@ -343,34 +352,6 @@ size_t http_header_count(const struct http_request *request, struct str name)
 	return count;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static struct str decode_form(struct arena *arena, struct str text)
-{
-	char *out = arena_alloc_bytes(arena, text.len);
-	size_t len = 0;
-
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i];
-
-		if (c == '%' && text.len - i > 2 && hex_digit(text.ptr[i + 1]) >= 0 &&
-		    hex_digit(text.ptr[i + 2]) >= 0) {
-			c = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
-			i += 2;
-		} else if (c == '+') {
-			c = ' ';
-		}
-		out[len++] = c;
-	}
-	return (struct str){out, len};
-}
-
 struct str http_query(const struct http_request *request, struct str name, struct arena *arena)
 {
 	struct str rest = request->query, pair;
@@ -378,8 +359,8 @@ struct str http_query(const struct http_request *request, struct str name, struc
 	while (str_cut(&rest, '&', &pair)) {
 		size_t equals = str_find(pair, '=');
 
-		if (str_equal(decode_form(arena, str_slice(pair, 0, equals)), name))
-			return decode_form(arena, str_slice(pair, equals + 1, pair.len));
+		if (str_equal(percent_decode(str_slice(pair, 0, equals), true, arena), name))
+			return percent_decode(str_slice(pair, equals + 1, pair.len), true, arena);
 	}
 	return STR_NONE;
 }
@@ -391,11 +372,17 @@ static const struct {
 	{100, "Continue"},
 	{101, "Switching Protocols"},
 	{200, "OK"},
+	{201, "Created"},
+	{202, "Accepted"},
+	{204, "No Content"},
 	{400, "Bad Request"},
+	{401, "Unauthorized"},
 	{403, "Forbidden"},
 	{404, "Not Found"},
 	{405, "Method Not Allowed"},
 	{408, "Request Timeout"},
+	{409, "Conflict"},
+	{412, "Precondition Failed"},
 	{413, "Content Too Large"},
 	{417, "Expectation Failed"},
 	{426, "Upgrade Required"},
@@ -403,6 +390,7 @@ static const struct {
 	{500, "Internal Server Error"},
 	{501, "Not Implemented"},
 	{503, "Service Unavailable"},
+	{504, "Gateway Timeout"},
 	{505, "HTTP Version Not Supported"},
 };
 

@@ -33,7 +33,7 @@ struct http_reader {
 	http_parser parser;
 	struct http_request *request;
 	struct buffer head;                              /* of a head that came in pieces */
-	size_t body_limit, raw_body;
+	size_t body_limit, request_limit, raw_body;      /* request_limit: of the one being read */
 	uint32_t line_length, lines;
 	bool after_cr, in_body, complete, bad_body;
 	int status;

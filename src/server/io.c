@@ -40,6 +40,12 @@ static void take_home(struct work *work)
 	case WORK_SESSION_MESSAGE: channel_message_done(work); break;
 	case WORK_SESSION_CLOSED: channel_closed(work); break;
 	case WORK_SEND: channel_send(work); break;
+	case WORK_STREAM:
+		exchange_stream((struct exchange *)work->stream_of, buffer_str(&work->answer.body));
+		brain_work_free(work);
+		break;
+	case WORK_LOGS_SWEPT: break; /* stays with the brain */
+	case WORK_STREAM_END: exchange_stream_end((struct exchange *)work); break;
 	case WORK_HANGUP: channel_hangup(work); break;
 	}
 }

@@ -18,6 +18,8 @@ struct server {
 	const struct server_options *options;
 	struct keys *keys;
 	struct brain *brain;
+	struct log_desk *log_desk;
+	struct telemetry *telemetry;
 	SSL_CTX *tls;                                    /* NULL: plain */
 	struct io *ios[SERVER_IO_THREADS_LIMIT];
 	unsigned io_count;

@@ -20,12 +20,23 @@ static const struct str agent_operations[] = {
 	STR_INIT("CreateCluster"),
 	STR_INIT("DeregisterContainerInstance"),
 	STR_INIT("DiscoverPollEndpoint"),
+	STR_INIT("GetTaskProtection"),
 	STR_INIT("ListTagsForResource"),
 	STR_INIT("RegisterContainerInstance"),
 	STR_INIT("SubmitAttachmentStateChanges"),
 	STR_INIT("SubmitContainerStateChange"),
 	STR_INIT("SubmitTaskStateChange"),
 	STR_INIT("UpdateContainerInstancesState"),
+	STR_INIT("UpdateTaskProtection"),
+};
+
+/* What that policy allows of Logs, and what the awslogs driver asks besides: whether a stream is there, and a group with
+ * awslogs-create-group. */
+static const struct str agent_log_operations[] = {
+	STR_INIT("CreateLogGroup"),
+	STR_INIT("CreateLogStream"),
+	STR_INIT("DescribeLogStreams"),
+	STR_INIT("PutLogEvents"),
 };
 
 /* `count` divides 256, so no letter is likelier than another. */
@@ -161,13 +172,26 @@ const struct key *keys_find(const struct keys *keys, struct str key_id)
 	return NULL;
 }
 
-bool keys_allow(const struct key *key, const struct operation *operation)
+/* The one operation of our own that an agent needs: its part of the VPCs. */
+static bool is_watch(const struct operation *operation)
 {
-	if (key->caller.kind == CALLER_ROOT)
-		return true;
-	for (size_t i = 0; i < COUNT(agent_operations); i++)
-		if (str_equal(operation->api->signing_name, S("ecs")) &&
-		    str_equal(operation->name, agent_operations[i]))
+	return str_equal(operation->api->signing_name, S("wherry")) && str_equal(operation->name, S("WatchNetwork"));
+}
+
+static bool is_listed(const struct operation *operation, const struct str *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (str_equal(operation->name, names[i]))
 			return true;
 	return false;
+}
+
+bool keys_allow(const struct key *key, const struct operation *operation)
+{
+	if (key->caller.kind == CALLER_ROOT || is_watch(operation))
+		return true;
+	if (str_equal(operation->api->signing_name, S("ecs")))
+		return is_listed(operation, agent_operations, COUNT(agent_operations));
+	return str_equal(operation->api->signing_name, S("logs")) &&
+	       is_listed(operation, agent_log_operations, COUNT(agent_log_operations));
 }

@@ -9,7 +9,7 @@
 #include "base/time.h"
 #include "server/brain.h"
 
-enum { METRICS_BUCKETS = 13, METRICS_OPERATIONS_LIMIT = 256 };
+enum { METRICS_BUCKETS = 13, METRICS_OPERATIONS_LIMIT = 1024 };
 
 #define metric atomic_uint_least64_t
 

@@ -14,7 +14,7 @@ void outbox_fini(struct outbox *outbox)
 	CHAIN_EACH(&outbox->works, struct work, link, work)
 	{
 		link_remove(&work->link);
-		if (work->kind == WORK_SEND || work->kind == WORK_HANGUP)
+		if (work->kind == WORK_SEND || work->kind == WORK_HANGUP || work->kind == WORK_STREAM)
 			brain_work_free(work);
 	}
 	pthread_mutex_destroy(&outbox->mutex);

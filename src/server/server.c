@@ -13,6 +13,8 @@
 #include "server/io.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/telemetry.h"
+#include "server/log_desk.h"
 #include "server/tls.h"
 #include "wire/json.h"
 
@@ -29,10 +31,11 @@ struct start {
 	struct arena arena;
 	struct plane *plane;
 	struct store *store;
+	struct log_store *log_store;
 	int listeners[SERVER_IO_THREADS_LIMIT];
 	struct str url;
 	pthread_t main_thread;
-	atomic_bool failed;
+	atomic_bool failed, running;                     /* running: the brain can be told things */
 	bool joined[SERVER_IO_THREADS_LIMIT];
 };
 
@@ -104,7 +107,8 @@ static bool open_state(struct start *start, struct error *err)
 
 	if (!keys_open(options->data, options->account, options->root_key_id, options->root_secret,
 		       &start->server.keys, err) ||
-	    !store_open_sqlite(options->data, S("wherry.db"), &start->store, err))
+	    !store_open_sqlite(options->data, S("wherry.db"), &start->store, err) ||
+	    !log_store_open(options->data, &start->log_store, err))
 		return false;
 	options->plane.account = options->account;
 	options->plane.endpoint =
@@ -142,6 +146,28 @@ static void on_failure(void *self, const struct error *error)
 	pthread_kill(start->main_thread, SIGTERM);
 }
 
+static void on_answered(void *self)
+{
+	struct start *start = self;
+
+	brain_call_ended(start->server.brain);
+}
+
+static void on_swept(void *self, const struct logs_swept_event *event)
+{
+	struct start *start = self;
+
+	if (atomic_load(&start->running))
+		brain_logs_swept(start->server.brain, event);
+}
+
+static void take_logs(void *self, struct link *jobs)
+{
+	struct start *start = self;
+
+	log_desk_take(start->server.log_desk, jobs);
+}
+
 static void drain(struct start *start, bool at_once)
 {
 	for (unsigned i = 0; i < start->server.io_count; i++)
@@ -166,6 +192,7 @@ static void stop(struct start *start, const sigset_t *signals)
 	usec deadline = clock_monotonic() + SERVER_SHUTDOWN_SECONDS * USEC_PER_SEC;
 
 	log_info("stop", "text=\"finishing what is under way\"");
+	brain_stop_waiting(start->server.brain);
 	drain(start, false);
 	while (!join_ended(start)) {
 		bool again =
@@ -180,11 +207,16 @@ static void close_all(struct start *start)
 {
 	struct server *server = &start->server;
 
+	atomic_store(&start->running, false); /* what is swept from now on is not counted */
+	brain_end(server->brain);
+	log_desk_stop(server->log_desk);
 	brain_stop(server->brain);
 	server->brain = NULL;
 	for (unsigned i = 0; i < server->io_count; i++)
 		if (server->ios[i])
 			io_free(server->ios[i]);
+	log_store_close(start->log_store);
+	telemetry_free(server->telemetry);
 	store_close(start->store);
 	plane_free(start->plane);
 	keys_free(server->keys);
@@ -200,11 +232,19 @@ static void run_threads(struct start *start)
 
 	server->options = &start->options;
 	server->started = clock_monotonic();
+	server->telemetry = telemetry_new();
 	atomic_store(&server->next_session, (uint64_t)clock_now());
+	server->log_desk = log_desk_start(&(struct log_desk_options){.store = start->log_store,
+								     .answered = on_answered,
+								     .swept = on_swept,
+								     .on_failure = on_failure,
+								     .self = start});
 	server->brain = brain_start(&(struct brain_options){.plane = start->plane,
 							    .store = start->store,
 							    .on_failure = on_failure,
+							    .take_logs = take_logs,
 							    .self = start});
+	atomic_store(&start->running, true);
 	for (unsigned i = 0; i < server->io_count; i++)
 		server->ios[i] = io_new(server, start->listeners[i]);
 	for (unsigned i = 0; i < server->io_count; i++)

@@ -13,6 +13,8 @@ enum {
 	SERVER_HEAD_LIMIT = 32768,                       /* bytes of request line and headers: 431 */
 	SERVER_HEADERS_LIMIT = 100,
 	SERVER_BODY_LIMIT = 1 << 20,                     /* bytes of an API request: 413 RequestEntityTooLarge */
+	SERVER_LOGS_BODY_LIMIT = 8 << 20,                /* … of PutLogEvents: 1 MiB of events with their escapes and times */
+	SERVER_STREAM_BACKLOG_LIMIT = 16 << 20,          /* bytes of a streamed answer that its client does not take: cut */
 	SERVER_HEAD_SECONDS = 10,                        /* absolute, from the first byte (or accept) to the head's end */
 	SERVER_BODY_BYTES_PER_SECOND = 512,              /* a body slower than this, on average over 10 s, is cut */
 	SERVER_IDLE_SECONDS = 300,                       /* keep-alive */

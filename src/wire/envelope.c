@@ -9,6 +9,7 @@ const struct envelope_type acs_types[] = {
 	{STR_INIT("AckRequest"), &shape_acs_ack_request},
 	{STR_INIT("NackRequest"), &shape_acs_nack_request},
 	{STR_INIT("TaskManifestMessage"), &shape_acs_task_manifest_message},
+	{STR_INIT("AttachTaskNetworkInterfacesMessage"), &shape_acs_attach_task_network_interfaces_message},
 	{STR_INIT("TaskStopVerificationMessage"), &shape_acs_task_stop_verification_message},
 	{STR_INIT("TaskStopVerificationAck"), &shape_acs_task_stop_verification_ack},
 	{STR_INIT("IAMRoleCredentialsMessage"), &shape_acs_iam_role_credentials_message},

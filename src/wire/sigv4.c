@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include "base/buffer.h"
+#include "wire/percent.h"
 #include "wire/timestamp.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
@@ -296,34 +297,6 @@ static void add_path(struct buffer *out, struct str path)
 		buffer_add_char(out, '/');
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* A plus is a space here: Go's clients send what they signed as %20 that way. */
-static struct str decoded(struct str text, struct arena *arena)
-{
-	char *bytes = arena_alloc_bytes(arena, text.len);
-	size_t used = 0;
-
-	for (size_t i = 0; i < text.len; i++) {
-		int high = i + 2 < text.len ? hex_value(text.ptr[i + 1]) : -1;
-		int low = i + 2 < text.len ? hex_value(text.ptr[i + 2]) : -1;
-
-		if (text.ptr[i] == '%' && high >= 0 && low >= 0) {
-			bytes[used++] = (char)(high << 4 | low);
-			i += 2;
-		} else {
-			bytes[used++] = text.ptr[i] == '+' ? ' ' : text.ptr[i];
-		}
-	}
-	return (struct str){bytes, used};
-}
-
 struct parameter {
 	struct str name, value;
 };
@@ -331,7 +304,8 @@ struct parameter {
 static struct str recoded(struct sigv4 *sigv4, struct str text, struct arena *arena)
 {
 	buffer_clear(&sigv4->scope);
-	add_encoded(&sigv4->scope, decoded(text, arena));
+	/* A plus is a space here: Go's clients send what they signed as %20 that way. */
+	add_encoded(&sigv4->scope, percent_decode(text, true, arena));
 	return arena_copy(arena, buffer_str(&sigv4->scope));
 }
 

@@ -20,3 +20,13 @@ static inline size_t utf8_length(const unsigned char *bytes, size_t len)
 			return 0;
 	return length;
 }
+
+static inline bool utf8_check(struct str text)
+{
+	for (size_t at = 0, length; at < text.len; at += length) {
+		length = utf8_length((const unsigned char *)text.ptr + at, text.len - at);
+		if (!length)
+			return false;
+	}
+	return true;
+}

@@ -15,6 +15,7 @@ import wherry  # noqa: E402  (its folder is known only now)
 
 ROOT_REASON = "runs containers, which needs root"
 JS = wherry.BUILD / "js"
+SDK_TESTS = ("test_clients.py", "test_logs.py", "test_protocols.py")
 
 
 def install_sdk():
@@ -48,7 +49,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session", autouse=True)
 def world(request):
-    problem = install_sdk() if any("test_clients" in str(item.fspath) for item in request.session.items) else ""
+    problem = install_sdk() if any(item.fspath.basename in SDK_TESTS for item in request.session.items) else ""
     if os.geteuid() == 0:
         wherry.own_network()
     return {"sdk": problem}

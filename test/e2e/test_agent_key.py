@@ -5,8 +5,9 @@ import pytest
 import contract
 
 AGENT_CALLS = {
-    "CreateCluster", "DeregisterContainerInstance", "DiscoverPollEndpoint", "ListTagsForResource", "RegisterContainerInstance",
-    "SubmitAttachmentStateChanges", "SubmitContainerStateChange", "SubmitTaskStateChange", "UpdateContainerInstancesState"}
+    "CreateCluster", "DeregisterContainerInstance", "DiscoverPollEndpoint", "GetTaskProtection", "ListTagsForResource", "RegisterContainerInstance",
+    "SubmitAttachmentStateChanges", "SubmitContainerStateChange", "SubmitTaskStateChange", "UpdateContainerInstancesState",
+    "UpdateTaskProtection"}
 
 
 @pytest.mark.parametrize("operation", contract.operations())

@@ -273,7 +273,8 @@ class Wherry:
             left += ["namespace %s" % path for path in pathlib.Path(self.data).glob("run/tasks/*/*/netns")]
             left += ["cgroup " + path for path in self.cgroups()]
             if self.agent and self.bridge:
-                left += ["table " + line for line in shell("nft", "list", "tables").splitlines() if line.endswith(" " + self.bridge[:-1])]
+                left += ["table " + line for line in shell("nft", "list", "tables").splitlines() 
+                         if line.endswith((" " + self.bridge[:-1], " " + self.bridge[:-1] + "_task"))]
                 left += ["link " + link["ifname"] for link in json.loads(shell("ip", "-j", "link"))
                          if link["ifname"].startswith(self.bridge)]
                 left += ["link " + name for name in [self.find_bridge()] if name]

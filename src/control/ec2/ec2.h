@@ -26,6 +26,7 @@ struct interface_plan {
 	/* Who uses it: told the machine that watches (WatchNetwork). Absent: not attached. */
 	struct str instance_account, instance_region, instance_cluster, instance_id;
 	bool requester_managed;                          /* Fargate, EFS */
+	struct ec2_tag_list tags;
 };
 
 /* What a task's attachment shows, and what the agent is told of it (agent-protocol 2.4 ENI). In the step's arena. */
@@ -48,8 +49,12 @@ void ec2_interface_delete(struct plane *plane, struct realm *realm, struct str i
 
 /* ---- for plane.c */
 struct ec2;
-struct ec2 *ec2_new(void);
+struct ec2 *plane_ec2(const struct plane *plane);         /* the room's own memory */
+struct ec2 *ec2_new(const struct plane_options *options);
 void ec2_free(struct ec2 *ec2);
 void ec2_start(struct plane *plane);
+/* Before each EC2 call: the realm's DHCP options and default VPC, when it has never had them (neighbours 8.3). */
+void ec2_realm_prepare(struct plane *plane, struct realm *realm);
 void ec2_step_end(struct plane *plane);                  /* answers the WatchNetwork calls that have waited for this */
+void ec2_stop(struct plane *plane);                      /* answers all of them; from now on none waits */
 void ec2_check(const struct plane *plane);

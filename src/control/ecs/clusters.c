@@ -171,6 +171,9 @@ static bool check_cluster_name(struct call *call, struct str name)
 			return fail(&call->error, ERROR_INVALID_PARAMETER,
 				    "Cluster name contains invalid characters.");
 	}
+	if (str_equal(name, POOL_CLUSTER))
+		return fail(&call->error, ERROR_INVALID_PARAMETER,
+			    "The cluster name %.*s is reserved.", STR(name));
 	return true;
 }
 
@@ -502,7 +505,8 @@ bool ecs_describe_clusters(struct call *call, const struct ecs_describe_clusters
 
 static bool is_active(const struct sorted_node *node, const void *arg)
 {
-	return cluster_at(node)->record->status == CLUSTER_STATUS_ACTIVE;
+	return cluster_at(node)->record->status == CLUSTER_STATUS_ACTIVE &&
+	       !str_equal(node->key, POOL_CLUSTER);
 }
 
 bool ecs_list_clusters(struct call *call, const struct ecs_list_clusters_request *in,

@@ -235,6 +235,47 @@ static bool settle_ports(const struct checks *checks, struct ecs_container_defin
 		      CONTAINER_PORT_RANGES_LIMIT);
 }
 
+static bool port_is_mapped_before(const struct checks *checks, const struct ecs_port_mapping *port)
+{
+	const struct ecs_container_definitions *containers =
+		&checks->definition->container_definitions;
+
+	for (size_t i = 0; i < containers->count; i++)
+		for (size_t j = 0; j < containers->items[i].port_mappings.count; j++) {
+			const struct ecs_port_mapping *other =
+				&containers->items[i].port_mappings.items[j];
+
+			if (other == port)
+				return false;
+			if (other->host_port.value == port->host_port.value &&
+			    other->protocol == port->protocol)
+				return true;
+		}
+	return false;
+}
+
+/* No instance could ever give a task the same port twice. */
+static bool check_host_ports(const struct checks *checks)
+{
+	const struct ecs_container_definitions *containers =
+		&checks->definition->container_definitions;
+
+	if (checks->definition->network_mode == ECS_NETWORK_MODE_AWSVPC)
+		return true;
+	for (size_t i = 0; i < containers->count; i++)
+		for (size_t j = 0; j < containers->items[i].port_mappings.count; j++) {
+			const struct ecs_port_mapping *port =
+				&containers->items[i].port_mappings.items[j];
+
+			if (port->host_port.value && port_is_mapped_before(checks, port))
+				return refuse(checks,
+					      "The host port %d is mapped more than once in the task "
+					      "definition.",
+					      port->host_port.value);
+		}
+	return true;
+}
+
 /* ---- networking words that depend on the mode */
 
 static bool check_networking(const struct checks *checks,
@@ -331,16 +372,16 @@ static bool has_option(const struct ecs_log_configuration *log, struct str name)
 	return false;
 }
 
+/* The group defaults to "/ecs/FAMILY" and the region to the task's, which AWS would want to be named. */
 static bool check_awslogs(const struct checks *checks, const struct ecs_log_configuration *log)
 {
-	bool complete = has_option(log, S("awslogs-region")) && has_option(log, S("awslogs-group"));
-
-	if (checks->fargate && !(complete && has_option(log, S("awslogs-stream-prefix"))))
+	if (checks->fargate && !has_option(log, S("awslogs-stream-prefix")))
 		return refuse(checks, "Log driver awslogs requires options: awslogs-region, "
 				      "awslogs-group, awslogs-stream-prefix");
-	if (!complete)
-		return refuse(checks,
-			      "Log driver awslogs requires options: awslogs-region, awslogs-group");
+	if (has_option(log, S("awslogs-datetime-format")) &&
+	    has_option(log, S("awslogs-multiline-pattern")))
+		return refuse(checks, "Log driver awslogs does not take awslogs-datetime-format and "
+				      "awslogs-multiline-pattern together.");
 	if (checks->fargate && !str_has(checks->definition->execution_role_arn))
 		return refuse(checks, "Fargate requires task definition to have execution role ARN "
 				      "to support log driver "
@@ -657,5 +698,5 @@ bool check_containers(struct checks *checks)
 	for (size_t i = 0; i < containers->count; i++)
 		if (!settle_container(checks, &containers->items[i]))
 			return false;
-	return check_sums(checks) && check_dependencies(checks);
+	return check_sums(checks) && check_host_ports(checks) && check_dependencies(checks);
 }

@@ -23,6 +23,9 @@ enum {
 bool definition_settle_request(const struct ecs_register_task_definition_request *in, struct arena *arena,
 			       struct ecs_task_definition **ret_definition, struct error *err);
 
+/* Refuses what AWS accepts and Wherry does not do (definition_unbuilt.c): asked last, so that AWS's own texts come first. */
+bool definition_check_built(const struct ecs_task_definition *definition, struct error *err);
+
 /* "1 vCPU" → 1024, "0.5 GB" → 512, "256" → 256; false when it is no positive whole number of units. */
 bool definition_parse_cpu(struct str text, int64_t *ret_units);
 bool definition_parse_memory(struct str text, int64_t *ret_mebibytes);

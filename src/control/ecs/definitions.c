@@ -94,6 +94,7 @@ bool ecs_register_task_definition(struct call *call,
 
 	if (!check_tags(&call->error, ERROR_CLIENT, &in->tags) ||
 	    !definition_settle_request(in, call->arena, &definition, &call->error) ||
+	    !definition_check_built(definition, &call->error) ||
 	    !next_revision(call, definition->family, &revision))
 		return false;
 	definition->revision = (struct maybe_integer){revision, true};

@@ -1,6 +1,7 @@
 #include "control/ecs/deployments.h"
 #include <assert.h>
 #include <inttypes.h>
+#include "control/ecs/launch.h"
 
 struct deployment_bounds deployment_bounds(int32_t desired, const struct ecs_deployment_configuration *configuration)
 {
@@ -67,7 +68,7 @@ static struct deployment new_deployment(struct plane *plane, const struct servic
 		.rollout_state = ECS_DEPLOYMENT_ROLLOUT_STATE_IN_PROGRESS,
 		.rollout_state_reason = arena_printf(plane_arena(plane), "ECS deployment %.*s in progress.", STR(id)),
 		.launch_type = service->launch_type,
-		.platform_version = service->platform_version,
+		.platform_version = launch_platform(service->launch_type, service->platform_version),
 		.network_configuration = service->network_configuration,
 		.created_at = now, .updated_at = now,
 	};
@@ -128,6 +129,9 @@ bool deployment_fail(struct plane *plane, struct service *next, bool roll_back)
 		  arena_printf(plane_arena(plane), "ECS deployment circuit breaker: rolling back to deploymentId %.*s.",
 			       STR(target.id)));
 	items[0] = target;
+	next->network_configuration = target.network_configuration;
+	if (!str_equal(launch_platform(next->launch_type, next->platform_version), target.platform_version))
+		next->platform_version = target.platform_version;
 	deployment_reset_throttle(next);
 	return true;
 }

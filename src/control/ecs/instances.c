@@ -9,7 +9,7 @@
 #include "wire/cluster_query.h"
 #include "wire/json.h"
 
-enum { DESCRIBE_LIMIT = 100, STATE_UPDATE_LIMIT = 10 };
+enum { DESCRIBE_LIMIT = 100, STATE_UPDATE_LIMIT = 10, INSTANCE_GPUS_LIMIT = 64 };
 
 /* ---- describing */
 static void put_integer(struct ecs_resource *resource, struct str name, int64_t value)
@@ -35,16 +35,34 @@ static void put_ports(struct plane *plane, struct ecs_resource *resource, struct
 					  .string_set_value = {ports, count}};
 }
 
+static struct ecs_string_list free_gpus(struct plane *plane, const struct node_entry *node)
+{
+	const struct strings *all = &node->record->gpus;
+	struct ecs_string_list left = {arena_array(plane_arena(plane), struct str, all->count), 0};
+
+	for (size_t i = 0; i < all->count; i++)
+		if (!str_listed(node->gpus.items, node->gpus.count, all->items[i]))
+			left.items[left.count++] = all->items[i];
+	return left;
+}
+
 static struct ecs_resources describe_resources(struct plane *plane, const struct node_entry *node, bool remaining)
 {
 	const struct node *record = node->record;
-	struct ecs_resource *items = arena_array(plane_arena(plane), struct ecs_resource, 4);
+	struct ecs_resource *items = arena_array(plane_arena(plane), struct ecs_resource, 5);
 
 	put_integer(&items[0], S("CPU"), remaining ? node->cpu_free : record->cpu.value);
 	put_integer(&items[1], S("MEMORY"), remaining ? node->memory_free : record->memory.value);
 	put_ports(plane, &items[2], S("PORTS"), &record->tcp_ports, node, false, remaining);
 	put_ports(plane, &items[3], S("PORTS_UDP"), &record->udp_ports, node, true, remaining);
-	return (struct ecs_resources){items, 4};
+	if (!record->gpus.count)
+		return (struct ecs_resources){items, 4};
+	items[4] = (struct ecs_resource){.name = S("GPU"), .type = S("STRINGSET"), .double_value = {0, true},
+					 .long_value = {0, true}, .integer_value = {0, true},
+					 .string_set_value = remaining ? free_gpus(plane, node)
+								       : (struct ecs_string_list){record->gpus.items,
+												  record->gpus.count}};
+	return (struct ecs_resources){items, 5};
 }
 
 static struct ecs_container_instance_health_status *describe_health(struct plane *plane,
@@ -79,8 +97,8 @@ void describe_instance(struct plane *plane, const struct instance_entry *instanc
 		.registered_resources = describe_resources(plane, instance->node, false),
 		.status = shape_word_text(&shape_instance_status, record->status),
 		.agent_connected = {instance->session != NULL, true},
-		.running_tasks_count = {instance->counts.running, true},
-		.pending_tasks_count = {instance->counts.pending, true},
+		.running_tasks_count = {instance->counts.running - instance->fargate_counts.running, true},
+		.pending_tasks_count = {instance->counts.pending - instance->fargate_counts.pending, true},
 		.attributes = record->attributes,
 		.registered_at = record->registered_at,
 		.attachments = {arena_new(plane_arena(plane), struct ecs_attachment), 0},
@@ -150,6 +168,17 @@ static int64_t resource_number(const struct ecs_resource *resource)
 	return resource->double_value.has ? (int64_t)resource->double_value.value : 0;
 }
 
+static bool read_gpus(struct call *call, const struct ecs_string_list *ids, struct strings *ret_gpus)
+{
+	if (ids->count > INSTANCE_GPUS_LIMIT)
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "An instance can have at most %d GPUs.", INSTANCE_GPUS_LIMIT);
+	for (size_t i = 0; i < ids->count; i++)
+		if (str_empty(ids->items[i]) || str_listed(ids->items, i, ids->items[i]))
+			return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid GPU: %.*s", STR(ids->items[i]));
+	*ret_gpus = (struct strings){ids->items, ids->count};
+	return true;
+}
+
 static bool read_resources(struct call *call, const struct ecs_resources *resources, struct node *node)
 {
 	for (size_t i = 0; i < resources->count; i++) {
@@ -164,6 +193,8 @@ static bool read_resources(struct call *call, const struct ecs_resources *resour
 			return false;
 		else if (str_equal(resource->name, S("PORTS_UDP")) &&
 			 !parse_ports(call, &resource->string_set_value, &node->udp_ports))
+			return false;
+		else if (str_equal(resource->name, S("GPU")) && !read_gpus(call, &resource->string_set_value, &node->gpus))
 			return false;
 	}
 	if (node->cpu.value < 0 || node->memory.value < 0)
@@ -181,7 +212,7 @@ static const struct ecs_attribute *attribute_named(const struct ecs_attributes *
 
 /* What the real service adds from the identity document, and the zone every instance has (agent-protocol 1.4). */
 static struct ecs_attributes full_attributes(struct call *call, const struct ecs_register_container_instance_request *in,
-					     const struct ecs_attributes *custom)
+					     const struct ecs_attributes *custom, bool *ret_any_zone)
 {
 	static const struct { struct str member, name; } from_document[] = {
 		{STR_INIT("availabilityZone"), STR_INIT("ecs.availability-zone")},
@@ -200,6 +231,7 @@ static struct ecs_attributes full_attributes(struct call *call, const struct ecs
 			continue;
 		json_string_value(json_member_text(in->instance_identity_document, from_document[i].member), call->arena,
 				  &value);
+		*ret_any_zone = *ret_any_zone || (!str_has(value) && i == 0);
 		if (!str_has(value) && i == 0)
 			value = arena_printf(call->arena, "%.*sa", STR(call->realm->region));
 		if (str_has(value))
@@ -290,6 +322,20 @@ static struct ecs_attributes put_attributes_of(struct call *call, const struct i
 	return custom;
 }
 
+/* The pool's cluster comes with its first machine. */
+static bool cluster_to_join(struct call *call, struct str name, struct str known_as, struct cluster_entry **ret_cluster)
+{
+	if (!str_equal(name, POOL_CLUSTER) || entry_find(call->plane, call->realm, RECORD_CLUSTER, name))
+		return find_agent_cluster(call, name, true, ret_cluster);
+	if (!str_empty(known_as))
+		return fail(&call->error, ERROR_CLIENT,
+			    "Container instance cannot be re-registered under a different cluster.");
+	*ret_cluster = emit(call->plane, call->realm, RECORD_CLUSTER, name,
+			    &(struct cluster){.name = name, .status = CLUSTER_STATUS_ACTIVE,
+					      .created_at = {plane_now(call->plane), true}});
+	return true;
+}
+
 bool ecs_register_container_instance(struct call *call, const struct ecs_register_container_instance_request *in,
 				     struct ecs_register_container_instance_response *out)
 {
@@ -299,16 +345,19 @@ bool ecs_register_container_instance(struct call *call, const struct ecs_registe
 	struct container_instance next;
 	struct node node = {0};
 	struct ecs_attributes custom = {0};
+	bool any_zone = false;
 
-	if (!find_cluster(call, in->cluster, true, &cluster) || !find_registered(call, cluster, in, &instance) ||
-	    !read_resources(call, &in->total_resources, &node) ||
-	    !check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags))
+	if (!read_resources(call, &in->total_resources, &node) ||
+	    !check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags) || 
+	    !cluster_to_join(call, in->cluster, in->container_instance_arn, &cluster) ||
+	    !find_registered(call, cluster, in, &instance))
 		return false;
 	if (instance)
 		custom = put_attributes_of(call, instance);
 	next = instance ? *instance->record : new_instance(call, cluster, in);
 	node.id = next.node;
-	next.attributes = full_attributes(call, in, &custom);
+	next.attributes = full_attributes(call, in, &custom, &any_zone);
+	next.any_zone = (struct maybe_boolean){any_zone, any_zone};
 	next.external = (struct maybe_boolean){attribute_named(&next.attributes, S("ecs.capability.external")) != NULL, true};
 	if (str_has(document_instance_id(call, in)))
 		next.ec2_instance_id = document_instance_id(call, in);
@@ -335,7 +384,7 @@ bool ecs_deregister_container_instance(struct call *call, const struct ecs_dereg
 	struct instance_entry *instance;
 	struct container_instance next;
 
-	if (!find_cluster(call, in->cluster, false, &cluster))
+	if (!find_agent_cluster(call, in->cluster, false, &cluster))
 		return false;
 	instance = find_instance(call, cluster, in->container_instance);
 	if (!instance || instance->record->status == INSTANCE_STATUS_INACTIVE)
@@ -378,7 +427,7 @@ bool ecs_update_container_instances_state(struct call *call, const struct ecs_up
 	if (in->status != ECS_CONTAINER_INSTANCE_STATUS_ACTIVE && in->status != ECS_CONTAINER_INSTANCE_STATUS_DRAINING)
 		return fail(&call->error, ERROR_INVALID_PARAMETER,
 			    "Container instance status should be one of [ACTIVE, DRAINING]");
-	if (!find_cluster(call, in->cluster, false, &cluster))
+	if (!find_agent_cluster(call, in->cluster, false, &cluster))
 		return false;
 	if (in->container_instances.count == 0 || in->container_instances.count > STATE_UPDATE_LIMIT)
 		return fail(&call->error, ERROR_INVALID_PARAMETER, in->container_instances.count

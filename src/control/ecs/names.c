@@ -79,7 +79,7 @@ static struct str arn_rest(const struct realm *realm, struct str arn, struct str
 	return str_slice(rest, type.len + 1, rest.len);
 }
 
-bool find_cluster(struct call *call, struct str identifier, bool must_be_active, struct cluster_entry **ret_cluster)
+bool find_agent_cluster(struct call *call, struct str identifier, bool must_be_active, struct cluster_entry **ret_cluster)
 {
 	struct str name = str_empty(identifier) ? S("default") : identifier;
 	struct cluster_entry *cluster;
@@ -98,6 +98,25 @@ bool find_cluster(struct call *call, struct str identifier, bool must_be_active,
 		return fail(&call->error, ERROR_CLUSTER_NOT_FOUND, "The referenced cluster was inactive.");
 	*ret_cluster = cluster;
 	return true;
+}
+
+bool find_cluster(struct call *call, struct str identifier, bool must_be_active, struct cluster_entry **ret_cluster)
+{
+	struct cluster_entry *cluster;
+
+	if (!find_agent_cluster(call, identifier, must_be_active, &cluster))
+		return false;
+	if (str_equal(cluster->record->name, POOL_CLUSTER))
+		return fail(&call->error, ERROR_CLUSTER_NOT_FOUND, "Cluster not found.");
+	*ret_cluster = cluster;
+	return true;
+}
+
+struct task_entry *find_task_by_arn(struct plane *plane, const struct realm *realm, struct str arn)
+{
+	struct str id = is_text(arn) ? arn_rest(realm, arn, S("task")) : STR_NONE;
+
+	return str_has(id) ? entry_find(plane, realm, RECORD_TASK, id) : NULL;
 }
 
 static bool is_hex(struct str s)

@@ -1,6 +1,10 @@
 #include "control/ecs/payload.h"
 #include "api/docker.h"
 #include "base/buffer.h"
+#include "control/ec2/ec2.h"
+#include "control/efs/efs.h"
+#include "control/ecs/instances.h"
+#include "control/ecs/settings.h"
 #include "control/ecs/tasks.h"
 #include "wire/json.h"
 
@@ -39,9 +43,13 @@ static struct acs_string_map environment(struct plane *plane, const struct task 
 {
 	size_t count = container->environment.count + (override ? override->environment.count : 0) + 1;
 	struct acs_string_map map = {arena_array(plane_arena(plane), struct acs_string_map_entry, count), 0};
-	bool external = task->launch_type == ECS_LAUNCH_TYPE_EXTERNAL;
+	struct str where = S("AWS_ECS_EC2");
 
-	set_variable(&map, S("AWS_EXECUTION_ENV"), external ? S("AWS_ECS_EXTERNAL") : S("AWS_ECS_EC2"));
+	if (task->launch_type == ECS_LAUNCH_TYPE_EXTERNAL)
+		where = S("AWS_ECS_EXTERNAL");
+	else if (task->launch_type == ECS_LAUNCH_TYPE_FARGATE)
+		where = S("AWS_ECS_FARGATE");
+	set_variable(&map, S("AWS_EXECUTION_ENV"), where);
 	for (size_t i = 0; i < container->environment.count; i++)
 		set_variable(&map, container->environment.items[i].name, container->environment.items[i].value);
 	for (size_t i = 0; override && i < override->environment.count; i++)
@@ -58,22 +66,45 @@ static struct docker_healthcheck *healthcheck(struct plane *plane, const struct 
 	to->test = docker_strings(&from->command);
 	to->interval = (struct maybe_long){from->interval.value * second, from->interval.has};
 	to->timeout = (struct maybe_long){from->timeout.value * second, from->timeout.has};
-	to->start_period = (struct maybe_long){from->start_period.value * second, from->start_period.has};
+	to->start_period = (struct maybe_long){from->start_period.value * second, true};
 	to->retries = from->retries;
 	return to;
 }
 
-static struct str docker_config(struct plane *plane, const struct ecs_container_definition *container)
+/* The definition's, and what ECS says of every container: these win (agent-protocol 3.4). */
+static struct docker_string_map labels(struct plane *plane, const struct task_entry *entry,
+				       const struct ecs_container_definition *container)
+{
+	const struct ecs_task_definition *definition = entry->definition->record->definition;
+	const struct docker_string_map_entry own[] = {
+		{S("com.amazonaws.ecs.cluster"), cluster_arn(plane, entry->cluster)},
+		{S("com.amazonaws.ecs.container-name"), container->name},
+		{S("com.amazonaws.ecs.task-arn"), task_arn(plane, entry)},
+		{S("com.amazonaws.ecs.task-definition-family"), definition->family},
+		{S("com.amazonaws.ecs.task-definition-version"),
+		 arena_printf(plane_arena(plane), "%d", definition->revision.value)},
+	};
+	size_t count = container->docker_labels.count + COUNT(own);
+	struct docker_string_map map = {arena_array(plane_arena(plane), struct docker_string_map_entry, count), 0};
+
+	for (size_t i = 0; i < container->docker_labels.count; i++)
+		if (!str_starts(container->docker_labels.items[i].key, S("com.amazonaws.ecs.")))
+			map.items[map.count++] = (struct docker_string_map_entry){container->docker_labels.items[i].key,
+										   container->docker_labels.items[i].value};
+	for (size_t i = 0; i < COUNT(own); i++)
+		map.items[map.count++] = own[i];
+	return map;
+}
+
+static struct str docker_config(struct plane *plane, const struct task_entry *entry,
+				const struct ecs_container_definition *container)
 {
 	struct docker_config config = {
 		.user = container->user, .working_dir = container->working_directory, .hostname = container->hostname,
 		.tty = container->pseudo_terminal, .open_stdin = container->interactive,
+		.labels = labels(plane, entry, container),
 	};
 
-	config.labels.items = arena_array(plane_arena(plane), struct docker_string_map_entry, container->docker_labels.count);
-	for (size_t i = 0; i < container->docker_labels.count; i++)
-		config.labels.items[config.labels.count++] = (struct docker_string_map_entry){
-			container->docker_labels.items[i].key, container->docker_labels.items[i].value};
 	if (container->health_check)
 		config.healthcheck = healthcheck(plane, container->health_check);
 	return encode(plane, &shape_docker_config, &config);
@@ -137,26 +168,56 @@ static void add_linux(struct plane *plane, const struct ecs_linux_parameters *fr
 	}
 }
 
-/* The log driver's own options, and the stream that the service names (agent-protocol 3.4). */
-static struct docker_log_config *log_config(struct plane *plane, const struct task *task,
+enum { ADDED_LOG_OPTIONS = 5 };
+
+static struct str option_of(const struct docker_string_map *options, struct str name)
+{
+	for (size_t i = 0; i < options->count; i++)
+		if (str_equal(options->items[i].key, name) && !str_empty(options->items[i].value))
+			return options->items[i].value;
+	return STR_NONE;
+}
+
+static void default_option(struct docker_string_map *options, struct str name, struct str value)
+{
+	if (!str_has(option_of(options, name)))
+		options->items[options->count++] = (struct docker_string_map_entry){name, value};
+}
+
+/* What the service adds (ecs-behaviour 10.3): where the lines go, and the stream when there is a prefix; without one the
+ * agent names it after the container's runtime id. */
+static void settle_awslogs(struct plane *plane, const struct task_entry *entry, const struct ecs_container_definition *container,
+			   struct docker_string_map *options)
+{
+	struct arena *arena = plane_arena(plane);
+	struct str prefix = option_of(options, S("awslogs-stream-prefix"));
+
+	default_option(options, S("awslogs-group"),
+		       ARENA_JOIN(arena, S("/ecs/"), entry->definition->record->definition->family));
+	default_option(options, S("awslogs-region"), entry->realm->region);
+	default_option(options, S("mode"), setting_of_account(plane, entry->realm, ECS_SETTING_NAME_DEFAULT_LOG_DRIVER_MODE));
+	if (str_equal(option_of(options, S("mode")), S("non-blocking")))
+		default_option(options, S("max-buffer-size"), S("10m"));
+	if (str_has(prefix))
+		default_option(options, S("awslogs-stream"),
+			       ARENA_JOIN(arena, prefix, S("/"), container->name, S("/"), entry->record->id));
+}
+
+static struct docker_log_config *log_config(struct plane *plane, const struct task_entry *entry,
 					    const struct ecs_container_definition *container)
 {
 	const struct ecs_log_configuration *from = container->log_configuration;
 	struct docker_log_config *to = arena_new(plane_arena(plane), struct docker_log_config);
-	struct str prefix = STR_NONE;
+	size_t count = from ? from->options.count : 0;
 
 	to->type = from ? shape_word_text(&shape_ecs_log_driver, (int32_t)from->log_driver) : S("json-file");
-	to->config.items = arena_array(plane_arena(plane), struct docker_string_map_entry, (from ? from->options.count : 0) + 1);
-	for (size_t i = 0; from && i < from->options.count; i++) {
-		if (str_equal(from->options.items[i].key, S("awslogs-stream-prefix")))
-			prefix = from->options.items[i].value;
-		to->config.items[to->config.count++] = (struct docker_string_map_entry){from->options.items[i].key,
-											 from->options.items[i].value};
-	}
-	if (from && from->log_driver == ECS_LOG_DRIVER_AWSLOGS && str_has(prefix))
-		to->config.items[to->config.count++] = (struct docker_string_map_entry){
-			S("awslogs-stream"), arena_printf(plane_arena(plane), "%.*s/%.*s/%.*s", STR(prefix),
-							  STR(container->name), STR(task->id))};
+	to->config.items = arena_array(plane_arena(plane), struct docker_string_map_entry, count + ADDED_LOG_OPTIONS);
+	for (size_t i = 0; i < count; i++)
+		if (!str_empty(from->options.items[i].value))
+			to->config.items[to->config.count++] = (struct docker_string_map_entry){from->options.items[i].key,
+												 from->options.items[i].value};
+	if (from && from->log_driver == ECS_LOG_DRIVER_AWSLOGS)
+		settle_awslogs(plane, entry, container, &to->config);
 	return to;
 }
 
@@ -171,7 +232,7 @@ static struct str host_config(struct plane *plane, const struct task_entry *entr
 		.privileged = container->privileged, .readonly_rootfs = container->readonly_root_filesystem,
 		.dns = docker_strings(&container->dns_servers), .dns_search = docker_strings(&container->dns_search_domains),
 		.security_opt = docker_strings(&container->docker_security_options),
-		.log_config = log_config(plane, entry->record, container),
+		.log_config = log_config(plane, entry, container),
 		.pid_mode = shape_word_text(&shape_ecs_pid_mode, (int32_t)definition->pid_mode),
 		.ipc_mode = shape_word_text(&shape_ecs_ipc_mode, (int32_t)definition->ipc_mode),
 	};
@@ -239,6 +300,19 @@ static void put_dependencies(struct plane *plane, const struct ecs_container_def
 	}
 }
 
+/* Those of an override replace all of the definition's (ecs-behaviour 5.5). */
+static void put_files(struct plane *plane, const struct ecs_container_definition *from,
+		      const struct ecs_container_override *override, struct acs_container *to)
+{
+	const struct ecs_environment_files *files =
+		override->environment_files.items ? &override->environment_files : &from->environment_files;
+
+	to->environment_files.items = arena_array(plane_arena(plane), struct acs_environment_file, files->count);
+	for (size_t i = 0; i < files->count; i++)
+		to->environment_files.items[to->environment_files.count++] =
+			(struct acs_environment_file){.value = files->items[i].value, .type = S("s3")};
+}
+
 static void put_secrets(struct plane *plane, const struct task_entry *entry, const struct ecs_container_definition *from,
 			struct acs_container *to)
 {
@@ -248,10 +322,6 @@ static void put_secrets(struct plane *plane, const struct task_entry *entry, con
 			.name = from->secrets.items[i].name, .value_from = from->secrets.items[i].value_from,
 			.region = entry->realm->region, .type = S("ENVIRONMENT_VARIABLE"), .target = S("CONTAINER"),
 			.provider = str_contains(from->secrets.items[i].value_from, S(":secretsmanager:")) ? S("asm") : S("ssm")};
-	to->environment_files.items = arena_array(plane_arena(plane), struct acs_environment_file, from->environment_files.count);
-	for (size_t i = 0; i < from->environment_files.count; i++)
-		to->environment_files.items[to->environment_files.count++] =
-			(struct acs_environment_file){.value = from->environment_files.items[i].value, .type = S("s3")};
 }
 
 static struct str command_override(struct plane *plane, const struct ecs_container_override *override)
@@ -301,19 +371,20 @@ static void put_container(struct plane *plane, const struct task_entry *entry,
 		.environment = environment(plane, entry->record, from, override),
 		.links = strings(&from->links),
 		.overrides = command_override(plane, override),
-		.health_check_type = from->health_check ? S("docker") : STR_NONE,
+		.health_check_type = from->health_check ? S("docker") : STR_NONE,      /* NONE is for the agent to read */
 		.start_timeout = from->start_timeout, .stop_timeout = from->stop_timeout,
 		.docker_config = arena_new(plane_arena(plane), struct acs_docker_config),
 	};
 	if (state)
 		to->container_arn = container_arn(plane, entry, state->id);
 	*to->docker_config = (struct acs_docker_config){
-		.version = S("1.17"), .config = docker_config(plane, from),
+		.version = S("1.17"), .config = docker_config(plane, entry, from),
 		.host_config = host_config(plane, entry, from, memory.value, reservation.value)};
 	put_ports(plane, from, to);
 	put_mounts(plane, from, to);
 	put_dependencies(plane, from, to);
 	put_secrets(plane, entry, from, to);
+	put_files(plane, from, override, to);
 }
 
 /* ---- volumes */
@@ -326,7 +397,34 @@ static struct acs_string_map string_map(struct plane *plane, const struct ecs_st
 	return to;
 }
 
-static void put_volume(struct plane *plane, const struct ecs_volume *from, struct acs_volume *to)
+/* Where the access point's root is and whom its files belong to: files are kept where the task runs. */
+static void put_access_point(struct plane *plane, const struct task_entry *entry, struct acs_efs_volume *to)
+{
+	struct acs_efs_access_point *point = arena_new(plane_arena(plane), struct acs_efs_access_point);
+	struct efs_volume_view view;
+
+	if (!to->authorization_config || str_empty(to->authorization_config->access_point_id) ||
+	    !efs_find_volume(plane, entry->realm, to->file_system_id, to->authorization_config->access_point_id, &view))
+		return;
+	*point = (struct acs_efs_access_point){
+		.path = view.path, .uid = {view.uid, view.has_user}, .gid = {view.gid, view.has_user},
+		.owner_uid = {view.owner_uid, view.has_owner}, .owner_gid = {view.owner_gid, view.has_owner},
+		.permissions = view.permissions};
+	to->access_point = point;
+}
+
+static void put_efs_authorization(struct plane *plane, const struct ecs_efs_authorization_config *from,
+				  struct acs_efs_volume *to)
+{
+	if (!from)
+		return;
+	to->authorization_config = arena_new(plane_arena(plane), struct acs_efs_authorization);
+	to->authorization_config->access_point_id = from->access_point_id;
+	to->authorization_config->iam = shape_word_text(&shape_ecs_efs_authorization_config_iam, (int32_t)from->iam);
+}
+
+static void put_volume(struct plane *plane, const struct task_entry *entry, const struct ecs_volume *from,
+		       struct acs_volume *to)
 {
 	struct arena *arena = plane_arena(plane);
 
@@ -349,11 +447,64 @@ static void put_volume(struct plane *plane, const struct ecs_volume *from, struc
 			.file_system_id = efs->file_system_id, .root_directory = efs->root_directory,
 			.transit_encryption = shape_word_text(&shape_ecs_efs_transit_encryption, (int32_t)efs->transit_encryption),
 			.transit_encryption_port = efs->transit_encryption_port};
+		put_efs_authorization(plane, efs->authorization_config, to->efs_volume_configuration);
+		put_access_point(plane, entry, to->efs_volume_configuration);
 	} else {
 		to->host = arena_new(arena, struct acs_host_volume);     /* must be there, also when empty */
 		if (from->host)
 			to->host->source_path = from->host->source_path;
 	}
+}
+
+/* ---- the task */
+bool payload_interface(struct plane *plane, const struct task_entry *entry, struct acs_elastic_network_interface *ret_interface)
+{
+	struct arena *arena = plane_arena(plane);
+	struct acs_i_pv4_address *address;
+	struct interface_view view;
+	struct str *domain;
+
+	if (!entry->record->attachment ||
+	    !ec2_interface_view(plane, entry->realm, entry->record->attachment->interface_id, &view))
+		return false;
+	address = arena_new(arena, struct acs_i_pv4_address);
+	*address = (struct acs_i_pv4_address){.private_address = view.private_address, .primary = {true, true}};
+	domain = arena_array(arena, struct str, 2);
+	domain[0] = view.domain;
+	domain[1] = view.resolver;
+	*ret_interface = (struct acs_elastic_network_interface){
+		.attachment_arn = attachment_arn(plane, entry), .ec2_id = view.id, .mac_address = view.mac_address,
+		.index = {0, true}, .ipv4_addresses = {address, 1},
+		.subnet_gateway_ipv4_address = view.gateway, .private_dns_name = view.private_name,
+		.domain_name = {domain, str_has(view.domain)},
+		.domain_name_servers = {domain + 1, str_has(view.resolver)},
+	};
+	return true;
+}
+
+/* One a device, with the containers that use it. */
+static void put_gpus(struct plane *plane, const struct task *task, struct acs_task *to)
+{
+	struct arena *arena = plane_arena(plane);
+
+	to->associations.items = arena_array(arena, struct acs_association, task->gpus.count);
+	for (size_t i = 0; i < task->gpus.count; i++) {
+		struct acs_association *device = &to->associations.items[to->associations.count++];
+
+		*device = (struct acs_association){.name = task->gpus.items[i], .type = S("gpu")};
+		device->containers.items = arena_array(arena, struct str, task->containers.count);
+		for (size_t c = 0; c < task->containers.count; c++)
+			if (str_listed(task->containers.items[c].gpus.items, task->containers.items[c].gpus.count, device->name))
+				device->containers.items[device->containers.count++] = task->containers.items[c].name;
+	}
+}
+
+static void put_interface(struct plane *plane, const struct task_entry *entry, struct acs_task *to)
+{
+	struct acs_elastic_network_interface *interface = arena_new(plane_arena(plane), struct acs_elastic_network_interface);
+
+	if (payload_interface(plane, entry, interface))
+		to->elastic_network_interfaces = (struct acs_elastic_network_interfaces){interface, 1};
 }
 
 void payload_task(struct plane *plane, const struct task_entry *entry, struct acs_task *ret_task)
@@ -377,12 +528,16 @@ void payload_task(struct plane *plane, const struct task_entry *entry, struct ac
 		.ipc_mode = shape_word_text(&shape_ecs_ipc_mode, (int32_t)definition->ipc_mode),
 		.launch_type = shape_word_text(&shape_ecs_launch_type, (int32_t)task->launch_type),
 		.service_name = task->service, .group = task->group,
+		.ephemeral_storage = task->ephemeral_storage,
 		.containers = {arena_array(arena, struct acs_container, definition->container_definitions.count),
 			       definition->container_definitions.count},
 		.volumes = {arena_array(arena, struct acs_volume, definition->volumes.count), definition->volumes.count},
 	};
 	for (size_t i = 0; i < definition->container_definitions.count; i++)
 		put_container(plane, entry, &definition->container_definitions.items[i], &ret_task->containers.items[i]);
+	put_interface(plane, entry, ret_task);
+	if (task->gpus.count)
+		put_gpus(plane, task, ret_task);
 	for (size_t i = 0; i < definition->volumes.count; i++)
-		put_volume(plane, &definition->volumes.items[i], &ret_task->volumes.items[i]);
+		put_volume(plane, entry, &definition->volumes.items[i], &ret_task->volumes.items[i]);
 }

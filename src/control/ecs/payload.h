@@ -3,4 +3,6 @@
 #include "api/acs.h"
 #include "control/ecs/state.h"
 
+/* Of an awsvpc task; false when there is none any more. */
+bool payload_interface(struct plane *plane, const struct task_entry *task, struct acs_elastic_network_interface *ret_interface);
 void payload_task(struct plane *plane, const struct task_entry *task, struct acs_task *ret_task);

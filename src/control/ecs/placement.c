@@ -2,14 +2,16 @@
 #include <assert.h>
 #include <stdlib.h>
 #include "base/buffer.h"
+#include "control/ecs/instances.h"
 #include "control/ecs/services.h"
 #include "wire/cluster_query.h"
 
 /* Instances that share the values of the leading spread attributes. */
 struct bucket {
-	struct str value;                                /* in the class's arena */
+	struct str value;                                /* behind the bucket */
 	int32_t tasks;                                   /* of the class's group, below it */
 	size_t available;                                /* candidates with room, below it */
+	size_t members;                                  /* candidates, below it; none: it is freed */
 	struct bucket *parent, *children, *next;
 	struct heap heap;                                /* candidates with room; leaves only */
 };
@@ -33,13 +35,15 @@ enum ranking { RANK_SPREAD, RANK_CPU, RANK_MEMORY, RANK_RANDOM };
 enum { RANKINGS_LIMIT = 5 };
 
 struct placement_class {
-	struct link in_cluster;
+	struct link in_scope;
 	struct arena arena;
 	struct str key;
-	struct cluster_entry *cluster;
+	struct placement_scope *scope;
+	struct cluster_entry *cluster;                   /* of its tasks */
 	enum ecs_launch_type launch_type;
 	struct str group;
 	struct task_needs needs;
+	struct placement_zones zones;
 	const struct ecs_requires_attributes *attributes;        /* a copy: definitions may be deleted */
 	enum ecs_cpu_architecture architecture;
 	LIST_OF(const struct cluster_query *) queries;
@@ -60,9 +64,11 @@ static const struct {
 	[REFUSAL_NONE] = {STR_INIT(""), STR_INIT("")},
 	[REFUSAL_INACTIVE] = {STR_INIT("INACTIVE"), STR_INIT("is not ACTIVE")},
 	[REFUSAL_AGENT] = {STR_INIT("AGENT"), STR_INIT("encountered error \"AGENT\"")},
+	[REFUSAL_LOCATION] = {STR_INIT("LOCATION"), STR_INIT("encountered error \"LOCATION\"")},
 	[REFUSAL_ATTRIBUTE] = {STR_INIT("ATTRIBUTE"), STR_INIT("is missing an attribute required by your task")},
 	[REFUSAL_CPU] = {STR_INIT("RESOURCE:CPU"), STR_INIT("has insufficient CPU units available")},
 	[REFUSAL_MEMORY] = {STR_INIT("RESOURCE:MEMORY"), STR_INIT("has insufficient memory available")},
+	[REFUSAL_GPU] = {STR_INIT("RESOURCE:GPU"), STR_INIT("encountered error \"RESOURCE:GPU\"")},
 	[REFUSAL_PORTS] = {STR_INIT("RESOURCE:PORTS"), STR_INIT("is already using a port required by your task")},
 	[REFUSAL_MEMBER_OF] = {STR_INIT("MemberOf placement constraint unsatisfied."),
 			       STR_INIT("encountered error \"MemberOf placement constraint unsatisfied.\"")},
@@ -97,7 +103,7 @@ static bool query_any_group(void *self, bool (*test)(void *arg, struct str group
 	struct instance_entry *instance = self;
 
 	CHAIN_EACH(&instance->tasks, struct task_entry, on_instance, task)
-		if (test(arg, task->record->group))
+		if (task->record->launch_type != ECS_LAUNCH_TYPE_FARGATE && test(arg, task->record->group))
 			return true;
 	return false;
 }
@@ -111,7 +117,7 @@ bool placement_query_accepts(const struct cluster_query *query, struct instance_
 		.agent_version = record->version_info ? record->version_info->agent_version : STR_NONE,
 		.ec2_instance_id = record->ec2_instance_id,
 		.registered_at = record->registered_at.value,
-		.running_tasks = instance->counts.running,
+		.running_tasks = instance->counts.running - instance->fargate_counts.running,
 	};
 
 	return cluster_query_matches(query, &subject);
@@ -135,6 +141,15 @@ static bool has_attributes(const struct placement_class *class, const struct ins
 	return str_equal(value, class->architecture == ECS_CPU_ARCHITECTURE_ARM64 ? S("arm64") : S("x86_64"));
 }
 
+static bool is_in_zones(const struct placement_zones *zones, const struct instance_entry *instance)
+{
+	struct str zone;
+
+	/* A machine that does not say where it stands is shown in the first zone, and serves all. */
+	return zones->any || (instance->record->any_zone.value && zones->count) || (find_attribute(instance, S("ecs.availability-zone"), &zone) &&
+			      str_listed(zones->names, zones->count, zone));
+}
+
 static bool fits_launch_type(const struct placement_class *class, const struct instance_entry *instance)
 {
 	return instance->record->external.value == (class->launch_type == ECS_LAUNCH_TYPE_EXTERNAL);
@@ -146,6 +161,8 @@ static enum refusal fixed_refusal(const struct placement_class *class, struct in
 		return REFUSAL_INACTIVE;
 	if (!instance->session)
 		return REFUSAL_AGENT;
+	if (!is_in_zones(&class->zones, instance))
+		return REFUSAL_LOCATION;
 	if (!fits_launch_type(class, instance) || !has_attributes(class, instance))
 		return REFUSAL_ATTRIBUTE;
 	for (size_t i = 0; !class->dynamic && i < class->queries.count; i++)
@@ -176,6 +193,13 @@ static bool any_port_is_taken(const struct instance_entry *instance, const struc
 	return false;
 }
 
+static bool has_gpus(const struct node_entry *node, int32_t wanted)
+{
+	size_t all = node->record->gpus.count;
+
+	return wanted == ALL_GPUS ? all > 0 && node->gpus.count == 0 : node->gpus.count + (size_t)wanted <= all;
+}
+
 static enum refusal load_refusal(const struct placement_class *class, struct instance_entry *instance,
 				 int32_t group_tasks)
 {
@@ -183,6 +207,8 @@ static enum refusal load_refusal(const struct placement_class *class, struct ins
 		return REFUSAL_CPU;
 	if (class->needs.memory > instance->node->memory_free)
 		return REFUSAL_MEMORY;
+	if (class->needs.gpus && !has_gpus(instance->node, class->needs.gpus))
+		return REFUSAL_GPU;
 	if (any_port_is_taken(instance, &class->needs.tcp_ports, false) ||
 	    any_port_is_taken(instance, &class->needs.udp_ports, true))
 		return REFUSAL_PORTS;
@@ -263,18 +289,38 @@ static void candidate_rate(struct plane *plane, struct candidate *candidate)
 		wake_waiting(plane, class);
 }
 
-static struct bucket *bucket_child(struct placement_class *class, struct bucket *parent, struct str value)
+static struct bucket *bucket_child(struct bucket *parent, struct str value)
 {
 	struct bucket *child;
+	char *text;
 
 	for (child = parent->children; child; child = child->next)
 		if (str_equal(child->value, value))
 			return child;
-	child = arena_new(&class->arena, struct bucket);
-	*child = (struct bucket){.value = arena_copy(&class->arena, value), .parent = parent,
-				 .next = parent->children, .heap.before = comes_before};
+	child = malloc(sizeof(*child) + value.len);
+	if (!child)
+		abort();
+	text = (char *)(child + 1);
+	memcpy(text, value.ptr, value.len);
+	*child = (struct bucket){.value = {text, value.len}, .parent = parent, .next = parent->children,
+				 .heap.before = comes_before};
 	parent->children = child;
 	return child;
+}
+
+/* Those that nobody is in any more, from a leaf upwards. */
+static void bucket_prune(struct bucket *bucket)
+{
+	while (bucket->parent && bucket->members == 0) {
+		struct bucket *parent = bucket->parent, **at = &parent->children;
+
+		while (*at != bucket)
+			at = &(*at)->next;
+		*at = bucket->next;
+		heap_fini(&bucket->heap);
+		free(bucket);
+		bucket = parent;
+	}
 }
 
 static struct bucket *leaf_of(struct placement_class *class, const struct instance_entry *instance)
@@ -285,7 +331,7 @@ static struct bucket *leaf_of(struct placement_class *class, const struct instan
 		struct str value = S("");
 
 		find_attribute(instance, class->levels[i], &value);
-		bucket = bucket_child(class, bucket, str_has(value) ? value : S(""));
+		bucket = bucket_child(bucket, str_has(value) ? value : S(""));
 	}
 	return bucket;
 }
@@ -296,6 +342,37 @@ static void count_in_buckets(struct candidate *candidate, int32_t change)
 		bucket->tasks += change;
 }
 
+static void enter_bucket(struct candidate *candidate, struct bucket *leaf)
+{
+	candidate->leaf = leaf;
+	for (struct bucket *bucket = leaf; bucket; bucket = bucket->parent)
+		bucket->members++;
+	count_in_buckets(candidate, candidate->group_tasks);
+}
+
+static void leave_bucket(const struct candidate *candidate, struct bucket *leaf)
+{
+	for (struct bucket *bucket = leaf; bucket; bucket = bucket->parent) {
+		bucket->members--;
+		bucket->tasks -= candidate->group_tasks;
+	}
+	bucket_prune(leaf);
+}
+
+static bool is_of_group(const struct placement_class *class, const struct cluster_entry *cluster, struct str group)
+{
+	return cluster == class->cluster && str_equal(group, class->group);
+}
+
+static int32_t count_group(const struct placement_class *class, const struct instance_entry *instance)
+{
+	int32_t count = 0;
+
+	CHAIN_EACH(&instance->tasks, struct task_entry, on_instance, task)
+		count += is_of_group(class, task->cluster, task->record->group);
+	return count;
+}
+
 static void candidate_new(struct plane *plane, struct placement_class *class, struct instance_entry *instance)
 {
 	struct candidate *candidate = calloc(1, sizeof(*candidate));
@@ -304,13 +381,11 @@ static void candidate_new(struct plane *plane, struct placement_class *class, st
 		abort();
 	candidate->class = class;
 	candidate->instance = instance;
-	candidate->leaf = leaf_of(class, instance);
 	candidate->draw = str_hash(instance->by_id.key, class->key.len);
 	chain_append(&class->candidates, &candidate->of_class);
 	chain_append(&instance->candidates, &candidate->of_instance);
-	CHAIN_EACH(&instance->tasks, struct task_entry, on_instance, task)
-		candidate->group_tasks += str_equal(task->record->group, class->group);
-	count_in_buckets(candidate, candidate->group_tasks);
+	candidate->group_tasks = count_group(class, instance);
+	enter_bucket(candidate, leaf_of(class, instance));
 	class->instances++;
 	candidate->refusal = REFUSAL_INACTIVE;
 	class->counts[REFUSAL_INACTIVE]++;
@@ -322,19 +397,12 @@ static void candidate_free(struct candidate *candidate)
 {
 	if (candidate->refusal == REFUSAL_NONE)
 		set_available(candidate, false);
-	count_in_buckets(candidate, -candidate->group_tasks);
+	leave_bucket(candidate, candidate->leaf);
 	candidate->class->counts[candidate->refusal]--;
 	candidate->class->instances--;
 	link_remove(&candidate->of_instance);
 	link_remove(&candidate->of_class);
 	free(candidate);
-}
-
-static void free_heaps(struct bucket *bucket)
-{
-	heap_fini(&bucket->heap);
-	for (struct bucket *child = bucket->children; child; child = child->next)
-		free_heaps(child);
 }
 
 static void class_free(struct placement_class *class)
@@ -343,9 +411,10 @@ static void class_free(struct placement_class *class)
 		placement_wait_end(service);
 	CHAIN_EACH(&class->candidates, struct candidate, of_class, candidate)
 		candidate_free(candidate);
-	free_heaps(&class->root);
-	link_remove(&class->in_cluster);
-	class->cluster->placement_class_count--;
+	assert(!class->root.children);                   /* the last candidate took its buckets along */
+	heap_fini(&class->root.heap);
+	link_remove(&class->in_scope);
+	class->scope->class_count--;
 	list_fini(&class->queries);
 	arena_fini(&class->arena);
 	free(class);
@@ -367,9 +436,15 @@ static void print_text(struct buffer *out, struct str text)
 
 static void class_key(const struct placement_request *request, struct buffer *out)
 {
-	buffer_printf(out, "%.*s|%d|%d|%lld|%lld|", STR(request->definition->key), request->launch_type,
-		      request->unconstrained, (long long)request->needs.cpu, (long long)request->needs.memory);
+	buffer_printf(out, "%.*s|%d|%d|%lld|%lld|%d|", STR(request->definition->key), request->launch_type,
+		      request->unconstrained, (long long)request->needs.cpu, (long long)request->needs.memory,
+		      request->needs.gpus);
+	if (request->launch_type == ECS_LAUNCH_TYPE_FARGATE)
+		print_text(out, request->cluster->key);
 	print_text(out, request->group);
+	for (size_t i = 0; !request->zones.any && i < request->zones.count; i++)
+		print_text(out, request->zones.names[i]);
+	buffer_printf(out, "%s", request->zones.any ? "|" : "/");
 	print_numbers(out, &request->needs.tcp_ports);
 	buffer_printf(out, "/");
 	print_numbers(out, &request->needs.udp_ports);
@@ -383,9 +458,9 @@ static void class_key(const struct placement_request *request, struct buffer *ou
 	}
 }
 
-static struct placement_class *class_find(struct cluster_entry *cluster, struct str key)
+static struct placement_class *class_find(struct placement_scope *scope, struct str key)
 {
-	CHAIN_EACH(&cluster->placement_classes, struct placement_class, in_cluster, class)
+	CHAIN_EACH(&scope->classes, struct placement_class, in_scope, class)
 		if (str_equal(class->key, key))
 			return class;
 	return NULL;
@@ -470,16 +545,42 @@ static struct numbers copy_numbers(struct arena *arena, const struct numbers *nu
 }
 
 /* The least used class that nobody waits for. */
-static void evict_class(struct cluster_entry *cluster)
+static void evict_class(struct placement_scope *scope)
 {
-	for (struct link *link = cluster->placement_classes.prev; link != &cluster->placement_classes; link = link->prev) {
-		struct placement_class *class = CONTAINER_OF(link, struct placement_class, in_cluster);
+	for (struct link *link = scope->classes.prev; link != &scope->classes; link = link->prev) {
+		struct placement_class *class = CONTAINER_OF(link, struct placement_class, in_scope);
 
 		if (chain_empty(&class->waiting)) {
 			class_free(class);
 			return;
 		}
 	}
+}
+
+static struct placement_zones copy_zones(struct arena *arena, const struct placement_zones *zones)
+{
+	struct placement_zones copy = {.any = zones->any, .count = zones->count};
+
+	for (size_t i = 0; i < zones->count; i++)
+		copy.names[i] = arena_copy(arena, zones->names[i]);
+	return copy;
+}
+
+static struct placement_scope *scope_of(const struct placement_request *request)
+{
+	return request->launch_type == ECS_LAUNCH_TYPE_FARGATE ? &request->cluster->realm->fargate
+							       : &request->cluster->placement;
+}
+
+static void add_candidates(struct plane *plane, struct placement_class *class)
+{
+	if (class->launch_type == ECS_LAUNCH_TYPE_FARGATE) {
+		CHAIN_EACH(&class->cluster->realm->pool, struct instance_entry, in_pool, instance)
+			candidate_new(plane, class, instance);
+		return;
+	}
+	SORTED_EACH(&class->cluster->instances, struct instance_entry, by_id, instance)
+		candidate_new(plane, class, instance);
 }
 
 static bool class_new(struct plane *plane, const struct placement_request *request, struct str key,
@@ -492,7 +593,8 @@ static bool class_new(struct plane *plane, const struct placement_request *reque
 	if (!class)
 		abort();
 	class->cluster = request->cluster;
-	class->cluster->placement_class_count++;
+	class->scope = scope_of(request);
+	class->scope->class_count++;
 	chain_init(&class->waiting);
 	chain_init(&class->candidates);
 	copy = shape_copy(&shape_ecs_task_definition,
@@ -507,14 +609,14 @@ static bool class_new(struct plane *plane, const struct placement_request *reque
 	class->needs = request->needs;
 	class->needs.tcp_ports = copy_numbers(&class->arena, &request->needs.tcp_ports);
 	class->needs.udp_ports = copy_numbers(&class->arena, &request->needs.udp_ports);
+	class->zones = copy_zones(&class->arena, &request->zones);
 	class->root.heap.before = comes_before;
 	add_strategies(class, &request->strategies);
 	if (!add_constraints(class, request, err)) {
 		class_free(class);
 		return false;
 	}
-	SORTED_EACH(&request->cluster->instances, struct instance_entry, by_id, instance)
-		candidate_new(plane, class, instance);
+	add_candidates(plane, class);
 	*ret_class = class;
 	return true;
 }
@@ -522,20 +624,21 @@ static bool class_new(struct plane *plane, const struct placement_request *reque
 bool placement_class_get(struct plane *plane, const struct placement_request *request,
 			 struct placement_class **ret_class, struct error *err)
 {
-	struct cluster_entry *cluster = request->cluster;
+	struct placement_scope *scope = scope_of(request);
+	bool fargate = request->launch_type == ECS_LAUNCH_TYPE_FARGATE;
 	auto_buffer key = {0};
 	struct placement_class *class;
 
 	class_key(request, &key);
-	class = class_find(cluster, buffer_str(&key));
+	class = class_find(scope, buffer_str(&key));
 	if (!class) {
-		if (cluster->placement_class_count >= PLACEMENT_CLASSES_LIMIT)
-			evict_class(cluster);
+		if (scope->class_count >= (fargate ? POOL_CLASSES_LIMIT : PLACEMENT_CLASSES_LIMIT))
+			evict_class(scope);
 		if (!class_new(plane, request, buffer_str(&key), &class, err))
 			return false;
 	}
-	link_remove(&class->in_cluster);
-	chain_append(cluster->placement_classes.next, &class->in_cluster);     /* to the front */
+	link_remove(&class->in_scope);
+	chain_append(scope->classes.next, &class->in_scope);     /* to the front */
 	*ret_class = class;
 	return true;
 }
@@ -606,6 +709,11 @@ void placement_why(const struct placement_class *class, struct placement_why *re
 	}
 }
 
+bool placement_is_fargate(const struct placement_class *class)
+{
+	return class->launch_type == ECS_LAUNCH_TYPE_FARGATE;
+}
+
 void placement_wait(struct plane *plane, struct placement_class *class, struct service_entry *service)
 {
 	if (service->waiting == class)
@@ -624,33 +732,60 @@ void placement_wait_end(struct service_entry *service)
 /* ---- facts that changed */
 void placement_instance_new(struct plane *plane, struct instance_entry *instance)
 {
-	CHAIN_EACH(&instance->cluster->placement_classes, struct placement_class, in_cluster, class)
+	CHAIN_EACH(&instance->cluster->placement.classes, struct placement_class, in_scope, class)
 		candidate_new(plane, class, instance);
+}
+
+static bool is_for_pool(const struct instance_entry *instance)
+{
+	struct str value;
+
+	return str_equal(instance->cluster->record->name, POOL_CLUSTER) || find_attribute(instance, POOL_ATTRIBUTE, &value);
+}
+
+static void join_or_leave_pool(struct plane *plane, struct instance_entry *instance)
+{
+	struct realm *realm = instance->realm;
+
+	if (is_for_pool(instance) == link_is_in(&instance->in_pool))
+		return;
+	if (!link_is_in(&instance->in_pool)) {
+		chain_append(&realm->pool, &instance->in_pool);
+		CHAIN_EACH(&realm->fargate.classes, struct placement_class, in_scope, class)
+			candidate_new(plane, class, instance);
+		return;
+	}
+	link_remove(&instance->in_pool);
+	CHAIN_EACH(&instance->candidates, struct candidate, of_instance, candidate)
+		if (candidate->class->scope == &realm->fargate)
+			candidate_free(candidate);
 }
 
 void placement_instance_gone(struct plane *plane, struct instance_entry *instance)
 {
 	CHAIN_EACH(&instance->candidates, struct candidate, of_instance, candidate)
 		candidate_free(candidate);
+	link_remove(&instance->in_pool);
 }
 
 static void candidate_move(struct candidate *candidate, struct bucket *leaf)
 {
 	bool available = candidate->refusal == REFUSAL_NONE;
+	struct bucket *old = candidate->leaf;
 
-	if (candidate->leaf == leaf)
+	if (old == leaf)
 		return;
 	if (available)
 		set_available(candidate, false);
-	count_in_buckets(candidate, -candidate->group_tasks);
-	candidate->leaf = leaf;
-	count_in_buckets(candidate, candidate->group_tasks);
+	enter_bucket(candidate, leaf);                   /* first: it may lie beside the old one, under the same parents */
+	leave_bucket(candidate, old);
 	if (available)
 		set_available(candidate, true);
 }
 
 void placement_instance_changed(struct plane *plane, struct instance_entry *instance)
 {
+	join_or_leave_pool(plane, instance);
 	CHAIN_EACH(&instance->candidates, struct candidate, of_instance, candidate) {
 		candidate_move(candidate, leaf_of(candidate->class, instance));
 		candidate->fixed = fixed_refusal(candidate->class, instance);
@@ -658,15 +793,16 @@ void placement_instance_changed(struct plane *plane, struct instance_entry *inst
 	}
 }
 
-void placement_task_changed(struct plane *plane, struct instance_entry *instance, struct str group, int change)
+void placement_task_changed(struct plane *plane, struct instance_entry *instance, const struct cluster_entry *cluster,
+			    struct str group, int change)
 {
 	CHAIN_EACH(&instance->node->memberships, struct instance_entry, of_node, member)
 		CHAIN_EACH(&member->candidates, struct candidate, of_instance, candidate) {
-			if (member == instance && str_equal(candidate->class->group, group)) {
+			if (change && member == instance && is_of_group(candidate->class, cluster, group)) {
 				candidate->group_tasks += change;
 				count_in_buckets(candidate, change);
 			}
-			if (candidate->class->ranking_count && candidate->class->rankings[0] == RANK_RANDOM)
+			if (change && candidate->class->ranking_count && candidate->class->rankings[0] == RANK_RANDOM)
 				candidate->draw = str_hash(group, candidate->draw);
 			candidate_rate(plane, candidate);
 		}
@@ -674,8 +810,22 @@ void placement_task_changed(struct plane *plane, struct instance_entry *instance
 
 void placement_cluster_gone(struct plane *plane, struct cluster_entry *cluster)
 {
-	CHAIN_EACH(&cluster->placement_classes, struct placement_class, in_cluster, class)
+	CHAIN_EACH(&cluster->placement.classes, struct placement_class, in_scope, class)
 		class_free(class);
+	CHAIN_EACH(&cluster->realm->fargate.classes, struct placement_class, in_scope, class)
+		if (class->cluster == cluster)
+			class_free(class);
+}
+
+static size_t scope_instances(const struct placement_class *class)
+{
+	size_t count = 0;
+
+	if (class->launch_type != ECS_LAUNCH_TYPE_FARGATE)
+		return class->cluster->instances.count;
+	CHAIN_EACH(&class->cluster->realm->pool, struct instance_entry, in_pool, instance)
+		count++;
+	return count;
 }
 
 static void check_class(const struct placement_class *class)
@@ -683,10 +833,8 @@ static void check_class(const struct placement_class *class)
 	size_t available = 0, instances = 0;
 
 	CHAIN_EACH(&class->candidates, struct candidate, of_class, candidate) {
-		int32_t group_tasks = 0;
+		int32_t group_tasks = count_group(class, candidate->instance);
 
-		CHAIN_EACH(&candidate->instance->tasks, struct task_entry, on_instance, task)
-			group_tasks += str_equal(task->record->group, class->group);
 		assert(group_tasks == candidate->group_tasks);
 		assert(candidate->fixed == fixed_refusal(class, candidate->instance));
 		assert(candidate->refusal == (candidate->fixed ? candidate->fixed
@@ -696,14 +844,23 @@ static void check_class(const struct placement_class *class)
 	}
 	assert(available == class->root.available);
 	assert(instances == class->instances);
-	assert(instances == class->cluster->instances.count);
+	assert(instances == class->root.members);
+	assert(instances == scope_instances(class));
 	/* No placeable task is left waiting. */
 	assert(available == 0 || chain_empty(&class->waiting));
 }
 
 void placement_check(const struct cluster_entry *cluster)
 {
-	CHAIN_EACH(&cluster->placement_classes, struct placement_class, in_cluster, class)
+	CHAIN_EACH(&cluster->placement.classes, struct placement_class, in_scope, class)
+		check_class(class);
+}
+
+void placement_check_pool(const struct realm *realm)
+{
+	CHAIN_EACH(&realm->pool, struct instance_entry, in_pool, instance)
+		assert(is_for_pool(instance));
+	CHAIN_EACH(&realm->fargate.classes, struct placement_class, in_scope, class)
 		check_class(class);
 }
 

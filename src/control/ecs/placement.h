@@ -9,12 +9,25 @@
 #pragma once
 #include "control/ecs/state.h"
 
-enum { PLACEMENT_CLASSES_LIMIT = 64 };                   /* kept a cluster; the least used goes first */
+enum {
+	PLACEMENT_CLASSES_LIMIT = 64,                    /* kept a cluster; the least used goes first */
+	POOL_CLASSES_LIMIT = 1024,                       /* kept a realm, of Fargate tasks */
+	PLACEMENT_ZONES_LIMIT = 16,                      /* EC2_SUBNETS_PER_TASK_LIMIT */
+	ALL_GPUS = -1,                                   /* every GPU of a node, one at least */
+};
 
 /* What a task takes from a node (agent-protocol 3.1). */
 struct task_needs {
 	int64_t cpu, memory;
+	int32_t gpus;                                    /* whole devices, or ALL_GPUS */
 	struct numbers tcp_ports, udp_ports;             /* static host ports */
+};
+
+/* Zones that a task's subnets are in; an awsvpc task needs an instance in one of them. */
+struct placement_zones {
+	bool any;                                        /* not awsvpc */
+	struct str names[PLACEMENT_ZONES_LIMIT];
+	size_t count;
 };
 
 struct placement_request {
@@ -23,19 +36,20 @@ struct placement_request {
 	enum ecs_launch_type launch_type;
 	struct str group;                                /* "service:web", "family:web", … */
 	struct task_needs needs;
+	struct placement_zones zones;
 	struct ecs_placement_constraints constraints;    /* the request's or service's; the definition's come on top */
 	struct ecs_placement_strategies strategies;
 	bool unconstrained;                              /* not even by the definition: the caller names the instance */
 };
 
 enum refusal {
-	REFUSAL_NONE, REFUSAL_INACTIVE, REFUSAL_AGENT, REFUSAL_ATTRIBUTE, REFUSAL_CPU, REFUSAL_MEMORY, REFUSAL_PORTS,
-	REFUSAL_MEMBER_OF, REFUSAL_DISTINCT_INSTANCE, REFUSAL_COUNT
+	REFUSAL_NONE, REFUSAL_INACTIVE, REFUSAL_AGENT, REFUSAL_LOCATION, REFUSAL_ATTRIBUTE, REFUSAL_CPU, REFUSAL_MEMORY,
+	REFUSAL_GPU, REFUSAL_PORTS, REFUSAL_MEMBER_OF, REFUSAL_DISTINCT_INSTANCE, REFUSAL_COUNT
 };
 
 struct placement_class;
 
-/* The class of a request, made when there is none. Fails on a constraint that does not parse (IPE). */
+/* The class of a request, made when there is none; of FARGATE: in the provider's pool. Fails on a constraint that does not parse (IPE). */
 bool placement_class_get(struct plane *plane, const struct placement_request *request,
 			 struct placement_class **ret_class, struct error *err);
 
@@ -55,6 +69,7 @@ struct placement_why {
 	enum refusal nearest_refusal;
 };
 void placement_why(const struct placement_class *class, struct placement_why *ret_why);
+bool placement_is_fargate(const struct placement_class *class);
 
 /* The service waits for room in the class: it is woken (service->wake) when an instance may have some. */
 void placement_wait(struct plane *plane, struct placement_class *class, struct service_entry *service);
@@ -69,10 +84,13 @@ void placement_instance_new(struct plane *plane, struct instance_entry *instance
 void placement_instance_gone(struct plane *plane, struct instance_entry *instance);
 /* Status, attributes, resources or connection changed. */
 void placement_instance_changed(struct plane *plane, struct instance_entry *instance);
-/* A task was booked (+1) or released (-1) on the instance; its node's other memberships feel it too. */
-void placement_task_changed(struct plane *plane, struct instance_entry *instance, struct str group, int change);
+/* A task was booked (+1) or released (-1) on the instance, or what it takes there changed (0); its node's other
+ * memberships feel it too. To be called once all of the ledger is up to date. */
+void placement_task_changed(struct plane *plane, struct instance_entry *instance, const struct cluster_entry *cluster,
+			    struct str group, int change);
 void placement_cluster_gone(struct plane *plane, struct cluster_entry *cluster);
 void placement_check(const struct cluster_entry *cluster);
+void placement_check_pool(const struct realm *realm);
 
 /* For scale-in (ecs-behaviour 6.2): the task whose removal leaves the spread best. Of `count` live tasks of one
  * service; gives an index. */

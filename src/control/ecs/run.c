@@ -2,8 +2,11 @@
 #include "api/ecs_handlers.h"
 #include "base/buffer.h"
 #include "control/call.h"
+#include "control/ec2/ec2.h"
+#include "control/ecs/definition_rules.h"
 #include "control/ecs/instances.h"
 #include "control/ecs/launch.h"
+#include "control/ecs/nulls.h"
 #include "control/ecs/tasks.h"
 #include "wire/json.h"
 
@@ -51,16 +54,16 @@ bool launch_check_type(struct call *call, const struct definition_entry *definit
 			return true;
 		return fail(&call->error, ERROR_CLIENT, "Task definition does not support launch_type EXTERNAL.");
 	case ECS_LAUNCH_TYPE_FARGATE:
-		if (!is_compatible(definition->record->definition, ECS_COMPATIBILITY_FARGATE))
-			return fail(&call->error, ERROR_CLIENT, "Task definition does not support launch_type FARGATE.");
-		return fail(&call->error, ERROR_UNSUPPORTED_FEATURE, "Wherry does not do the launch type FARGATE yet.");
+		if (is_compatible(definition->record->definition, ECS_COMPATIBILITY_FARGATE))
+			return true;
+		return fail(&call->error, ERROR_CLIENT, "Task definition does not support launch_type FARGATE.");
 	case ECS_LAUNCH_TYPE_MANAGED_INSTANCES:
 		break;
 	}
 	return fail(&call->error, ERROR_UNSUPPORTED_FEATURE, "Wherry does not do the launch type MANAGED_INSTANCES yet.");
 }
 
-bool launch_check_network(struct call *call, const struct definition_entry *definition,
+bool launch_check_network(struct call *call, const struct definition_entry *definition, enum ecs_launch_type type,
 			  const struct ecs_network_configuration *network)
 {
 	bool own_address = definition->record->definition->network_mode == ECS_NETWORK_MODE_AWSVPC;
@@ -71,14 +74,82 @@ bool launch_check_network(struct call *call, const struct definition_entry *defi
 	if (!own_address && network && network->awsvpc_configuration)
 		return fail(&call->error, ERROR_INVALID_PARAMETER,
 			    "Network Configuration is not valid for the given networkMode of this task definition.");
-	if (own_address)
-		return fail(&call->error, ERROR_UNSUPPORTED_FEATURE, "Wherry does not do the network mode awsvpc yet.");
-	return true;
+	if (!own_address)
+		return true;
+	if (type != ECS_LAUNCH_TYPE_FARGATE &&
+	    network->awsvpc_configuration->assign_public_ip == ECS_ASSIGN_PUBLIC_IP_ENABLED)
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "Assign public IP is not supported for this launch type.");
+	return ec2_check_network(call, network->awsvpc_configuration);
 }
 
-bool launch_check_placement(struct call *call, const struct ecs_placement_constraints *constraints,
+const struct ecs_aws_vpc_configuration *launch_network(const struct definition_entry *definition,
+						       const struct ecs_network_configuration *network)
+{
+	if (definition->record->definition->network_mode != ECS_NETWORK_MODE_AWSVPC || !network)
+		return NULL;
+	return network->awsvpc_configuration;
+}
+
+struct placement_zones launch_zones(struct plane *plane, const struct realm *realm,
+				    const struct ecs_aws_vpc_configuration *network)
+{
+	struct placement_zones zones = {.any = network == NULL};
+
+	for (size_t i = 0; network && i < network->subnets.count; i++) {
+		struct str zone = ec2_subnet_zone(plane, realm, network->subnets.items[i]);
+
+		if (zones.count < PLACEMENT_ZONES_LIMIT && str_has(zone) && !str_listed(zones.names, zones.count, zone))
+			zones.names[zones.count++] = zone;
+	}
+	return zones;
+}
+
+struct ecs_network_configuration *launch_settle_network(struct call *call, const struct ecs_network_configuration *asked)
+{
+	struct ecs_network_configuration *settled;
+	struct ecs_aws_vpc_configuration *network;
+
+	if (!asked || !asked->awsvpc_configuration)
+		return NULL;
+	settled = shape_copy(&shape_ecs_network_configuration, asked, call->arena);
+	nulls_clear(&shape_ecs_network_configuration, settled);
+	network = settled->awsvpc_configuration;
+	if (!network->security_groups.items)
+		network->security_groups.items = arena_array(call->arena, struct str, 0);
+	if (!network->assign_public_ip)
+		network->assign_public_ip = ECS_ASSIGN_PUBLIC_IP_DISABLED;
+	return settled;
+}
+
+bool launch_check_platform(struct call *call, enum ecs_launch_type type, struct str version)
+{
+	static const struct str known[] = {STR_INIT("LATEST"), STR_INIT("1.4.0"), STR_INIT("1.3.0")};
+
+	if (str_empty(version))
+		return true;
+	if (type != ECS_LAUNCH_TYPE_FARGATE)
+		return fail(&call->error, ERROR_INVALID_PARAMETER,
+			    "The platform version must be null when specifying an EC2 launch type.");
+	return str_listed(known, COUNT(known), version) ||
+	       fail(&call->error, ERROR_PLATFORM_UNKNOWN, "The specified platform does not exist.");
+}
+
+struct str launch_platform(enum ecs_launch_type type, struct str version)
+{
+	if (type != ECS_LAUNCH_TYPE_FARGATE)
+		return STR_NONE;
+	return str_empty(version) || str_equal(version, S("LATEST")) ? S("1.4.0") : version;
+}
+
+bool launch_check_placement(struct call *call, enum ecs_launch_type type, const struct ecs_placement_constraints *constraints,
 			    const struct ecs_placement_strategies *strategies)
 {
+	if (type == ECS_LAUNCH_TYPE_FARGATE && constraints->count)
+		return fail(&call->error, ERROR_INVALID_PARAMETER,
+			    "Placement constraints are not supported with FARGATE launch type.");
+	if (type == ECS_LAUNCH_TYPE_FARGATE && strategies->count)
+		return fail(&call->error, ERROR_INVALID_PARAMETER,
+			    "Placement strategies are not supported with FARGATE launch type.");
 	if (constraints->count > CONSTRAINTS_LIMIT)
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "placementConstraints can have at most 10 items.");
 	if (strategies->count > STRATEGIES_LIMIT)
@@ -125,6 +196,55 @@ static bool has_container(const struct ecs_task_definition *definition, struct s
 	return false;
 }
 
+/* Fargate needs the sizes that are on its list, whoever says them (ecs-behaviour 4.3). */
+static bool check_fargate_size(struct call *call, const struct ecs_task_definition *definition,
+			       const struct ecs_task_override *overrides)
+{
+	struct str cpu_text = overrides && str_has(overrides->cpu) ? overrides->cpu : definition->cpu;
+	struct str memory_text = overrides && str_has(overrides->memory) ? overrides->memory : definition->memory;
+	int64_t cpu = 0, memory = 0;
+
+	if (str_empty(cpu_text) || str_empty(memory_text))
+		return fail(&call->error, ERROR_CLIENT, "Fargate requires that '%s' be defined at the task level.",
+			    str_empty(cpu_text) ? "cpu" : "memory");
+	if (definition_parse_cpu(cpu_text, &cpu) && definition_parse_memory(memory_text, &memory) &&
+	    definition_is_fargate_size(definition, cpu, memory))
+		return true;
+	return fail(&call->error, ERROR_CLIENT,
+		    "No Fargate configuration exists for given values: %lld CPU, %lld memory. "
+		    "See the Amazon ECS documentation for the valid values.", (long long)cpu, (long long)memory);
+}
+
+static bool check_storage(struct call *call, enum ecs_launch_type type, const struct ecs_task_override *overrides)
+{
+	const struct ecs_ephemeral_storage *storage = overrides ? overrides->ephemeral_storage : NULL;
+
+	if (!storage)
+		return true;
+	if (type != ECS_LAUNCH_TYPE_FARGATE)
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "Ephemeral storage is only supported for Fargate tasks.");
+	if (storage->size_in_gi_b.value < 21 || storage->size_in_gi_b.value > 200)
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "Ephemeral storage size must be between 21 and 200 GiB.");
+	return true;
+}
+
+static bool check_override_requirements(struct call *call, const struct ecs_container_override *override)
+{
+	const struct ecs_resource_requirements *all = &override->resource_requirements;
+
+	for (size_t i = 0; i < all->count; i++) {
+		uint64_t count;
+
+		if (all->items[i].type != ECS_RESOURCE_TYPE_GPU)
+			return fail(&call->error, ERROR_INVALID_PARAMETER, "Only GPU resource requirements can be overridden.");
+		if (!str_equal(all->items[i].value, S("ALL")) &&
+		    (!str_to_unsigned(all->items[i].value, &count) || count == 0 || count > INT16_MAX))
+			return fail(&call->error, ERROR_INVALID_PARAMETER,
+				    "The value of a GPU resource requirement must be a positive integer or ALL.");
+	}
+	return true;
+}
+
 static bool check_overrides(struct call *call, const struct definition_entry *definition,
 			    const struct ecs_task_override *overrides)
 {
@@ -145,9 +265,11 @@ static bool check_overrides(struct call *call, const struct definition_entry *de
 		if (override->cpu.value < 0 || override->memory.value < 0 || override->memory_reservation.value < 0)
 			return fail(&call->error, ERROR_INVALID_PARAMETER, "Override for container named %.*s must not be negative.",
 				    STR(override->name));
+		if (!check_override_requirements(call, override))
+			return false;
 	}
-	if ((str_has(overrides->cpu) && (!str_to_long(overrides->cpu, &units) || units <= 0)) ||
-	    (str_has(overrides->memory) && (!str_to_long(overrides->memory, &units) || units <= 0)))
+	if ((str_has(overrides->cpu) && !definition_parse_cpu(overrides->cpu, &units)) ||
+	    (str_has(overrides->memory) && !definition_parse_memory(overrides->memory, &units)))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Invalid 'cpu' or 'memory' override for task.");
 	return true;
 }
@@ -275,27 +397,65 @@ static bool has_instances(const struct cluster_entry *cluster)
 	return false;
 }
 
+/* A provider names no machine of its own; the rest says why, for whoever runs it. */
+static void add_no_capacity(struct call *call, const struct placement_class *class, int32_t count,
+			    struct ecs_failures *failures)
+{
+	struct placement_why why;
+	struct str detail = S("no machine is in the provider's pool");
+
+	placement_why(class, &why);
+	if (why.nearest)
+		detail = arena_printf(call->arena, "the closest of %u machines in the provider's pool: %.*s", why.instances,
+				      STR(refusal_failure(why.nearest_refusal)));
+	failures->items = arena_array(call->arena, struct ecs_failure, (size_t)count);
+	for (int32_t i = 0; i < count; i++)
+		failures->items[failures->count++] = (struct ecs_failure){
+			.reason = S("Capacity is unavailable at this time. Please try again later or in a different availability zone"),
+			.detail = detail};
+}
+
+static void add_not_made(struct call *call, const struct task_plan *plan, const struct error *err,
+			     struct ecs_failures *failures)
+{
+	struct str arn = plan->launch_type == ECS_LAUNCH_TYPE_FARGATE ? STR_NONE : instance_arn(call->plane, plan->instance);
+
+	if (!failures->items)
+		failures->items = arena_new(call->arena, struct ecs_failure);
+	if (err->code == ERROR_EFS_FILE_SYSTEM_NOT_FOUND)
+		add_failure(call, failures, arn, arena_copy(call->arena, str_of(err->text)));
+	else
+		add_failure(call, failures, arn, S("RESOURCE:ENI"))->detail = arena_copy(call->arena, str_of(err->text));
+}
+
 static bool place_and_create(struct call *call, const struct ecs_run_task_request *in, struct task_plan *plan, int32_t count,
 			     struct ecs_run_task_response *out)
 {
 	struct placement_request request = {
 		.cluster = plan->cluster, .definition = plan->definition, .launch_type = plan->launch_type,
 		.group = plan->group, .needs = plan->needs, .constraints = in->placement_constraints,
-		.strategies = in->placement_strategy};
+		.strategies = in->placement_strategy,
+		.zones = launch_zones(call->plane, call->realm, plan->network)};
 	struct placement_class *class;
 	struct task_entry *made[RUN_LIMIT];
+	struct error err = {0};
 	int32_t done = 0;
 
 	if (!placement_class_get(call->plane, &request, &class, &call->error))
 		return false;
-	while (done < count && (plan->instance = placement_choose(class)))
-		made[done++] = task_create(call->plane, plan);
+	while (done < count && (plan->instance = placement_choose(class)) &&
+	       (made[done] = task_create(call->plane, plan, &err)))
+		done++;
 	out->failures.items = arena_new(call->arena, struct ecs_failure);
-	if (done < count)
+	if (done < count && plan->instance)
+		add_not_made(call, plan, &err, &out->failures);
+	else if (done < count && placement_is_fargate(class))
+		add_no_capacity(call, class, count - done, &out->failures);
+	else if (done < count)
 		add_refusals(call, class, plan->cluster, &out->failures);
 	out->tasks.items = arena_array(call->arena, struct ecs_task, (size_t)done);
 	for (int32_t i = 0; i < done; i++)
-		describe_task(call->plane, made[i], true, &out->tasks.items[out->tasks.count++]);
+		describe_new_task(call->plane, made[i], &out->tasks.items[out->tasks.count++]);
 	return true;
 }
 
@@ -322,9 +482,12 @@ static bool check_run(struct call *call, const struct ecs_run_task_request *in, 
 	return check_token(call, in->client_token) && check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags) &&
 	       check_names(call, in->group, in->started_by, STARTED_BY_LIMIT) &&
 	       launch_check_type(call, definition, in->launch_type) &&
-	       launch_check_network(call, definition, in->network_configuration) &&
-	       launch_check_placement(call, &in->placement_constraints, &in->placement_strategy) &&
-	       check_overrides(call, definition, in->overrides);
+	       launch_check_platform(call, in->launch_type, in->platform_version) &&
+	       launch_check_network(call, definition, in->launch_type, in->network_configuration) &&
+	       launch_check_placement(call, in->launch_type, &in->placement_constraints, &in->placement_strategy) &&
+	       check_overrides(call, definition, in->overrides) && check_storage(call, in->launch_type, in->overrides) &&
+	       (in->launch_type != ECS_LAUNCH_TYPE_FARGATE ||
+		check_fargate_size(call, definition->record->definition, in->overrides));
 }
 
 static struct str group_of(struct call *call, struct str group, const struct definition_entry *definition)
@@ -351,10 +514,12 @@ bool ecs_run_task(struct call *call, const struct ecs_run_task_request *in, stru
 		return fail(&call->error, ERROR_THROTTLING, "Rate exceeded");
 	if (token)
 		return replay(call, token, plan.cluster, request, out);
-	if (!has_instances(plan.cluster))
+	if (plan.launch_type != ECS_LAUNCH_TYPE_FARGATE && !has_instances(plan.cluster))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "No Container Instances were found in your cluster.");
 	plan.group = group_of(call, in->group, plan.definition);
 	plan.needs = task_needs(call->plane, plan.definition, in->overrides);
+	plan.network = launch_network(plan.definition, in->network_configuration);
+	plan.platform_version = launch_platform(plan.launch_type, in->platform_version);
 	plan.tags = launch_tags(call, plan.cluster, plan.definition, &in->tags,
 				in->propagate_tags == ECS_PROPAGATE_TAGS_TASK_DEFINITION, in->enable_ecs_managed_tags.value, STR_NONE);
 	if (!place_and_create(call, in, &plan, in->count.has ? in->count.value : 1, out))
@@ -379,19 +544,21 @@ static bool check_start(struct call *call, const struct ecs_start_task_request *
 		return fail(&call->error, ERROR_UNSUPPORTED_FEATURE, "Wherry does not do ECS Exec yet.");
 	return check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags) &&
 	       check_names(call, in->group, in->started_by, START_STARTED_BY_LIMIT) &&
-	       launch_check_network(call, definition, in->network_configuration) &&
-	       check_overrides(call, definition, in->overrides);
+	       launch_check_network(call, definition, ECS_LAUNCH_TYPE_EC2, in->network_configuration) &&
+	       check_overrides(call, definition, in->overrides) && check_storage(call, ECS_LAUNCH_TYPE_EC2, in->overrides);
 }
 
 static void start_on(struct call *call, struct task_plan *plan, struct instance_entry *instance,
 		     struct ecs_start_task_response *out)
 {
 	struct placement_request request = {.cluster = plan->cluster, .definition = plan->definition, .group = plan->group,
-					    .needs = plan->needs, .unconstrained = true};
+					    .needs = plan->needs, .unconstrained = true,
+					    .zones = launch_zones(call->plane, call->realm, plan->network)};
 	struct str arn = instance_arn(call->plane, instance), detail;
 	struct placement_class *class;
+	struct error err = {0};
+	struct task_entry *task;
 	enum refusal refusal;
-	struct error err;
 
 	plan->instance = instance;
 	plan->launch_type = instance->record->external.value ? ECS_LAUNCH_TYPE_EXTERNAL : ECS_LAUNCH_TYPE_EC2;
@@ -401,10 +568,15 @@ static void start_on(struct call *call, struct task_plan *plan, struct instance_
 		return;
 	}
 	refusal = placement_refusal(class, instance, &detail);
-	if (refusal == REFUSAL_NONE)
-		describe_task(call->plane, task_create(call->plane, plan), true, &out->tasks.items[out->tasks.count++]);
-	else
+	if (refusal != REFUSAL_NONE) {
 		add_failure(call, &out->failures, arn, refusal_failure(refusal))->detail = detail;
+		return;
+	}
+	task = task_create(call->plane, plan, &err);
+	if (task)
+		describe_new_task(call->plane, task, &out->tasks.items[out->tasks.count++]);
+	else
+		add_not_made(call, plan, &err, &out->failures);
 }
 
 bool ecs_start_task(struct call *call, const struct ecs_start_task_request *in, struct ecs_start_task_response *out)
@@ -416,6 +588,7 @@ bool ecs_start_task(struct call *call, const struct ecs_start_task_request *in, 
 		return false;
 	plan.group = group_of(call, in->group, plan.definition);
 	plan.needs = task_needs(call->plane, plan.definition, in->overrides);
+	plan.network = launch_network(plan.definition, in->network_configuration);
 	plan.tags = launch_tags(call, plan.cluster, plan.definition, &in->tags,
 				in->propagate_tags == ECS_PROPAGATE_TAGS_TASK_DEFINITION, in->enable_ecs_managed_tags.value, STR_NONE);
 	out->tasks.items = arena_array(call->arena, struct ecs_task, in->container_instances.count);

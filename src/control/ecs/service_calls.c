@@ -44,6 +44,7 @@ static void describe_deployment(struct plane *plane, const struct service_entry 
 		.created_at = from->created_at, .updated_at = from->updated_at,
 		.launch_type = from->launch_type,
 		.platform_version = from->platform_version,
+		.platform_family = from->launch_type == ECS_LAUNCH_TYPE_FARGATE ? S("Linux") : STR_NONE,
 		.network_configuration = from->network_configuration,
 		.rollout_state = from->rollout_state, .rollout_state_reason = from->rollout_state_reason,
 	};
@@ -135,6 +136,7 @@ static void describe_service(struct plane *plane, const struct service_entry *se
 		.running_count = {census.running, true}, .pending_count = {census.pending, true},
 		.launch_type = record->launch_type,
 		.platform_version = record->platform_version,
+		.platform_family = record->launch_type == ECS_LAUNCH_TYPE_FARGATE ? S("Linux") : STR_NONE,
 		.task_definition = ecs_arn(plane, service->realm, "task-definition/%.*s", STR(primary->definition)),
 		.deployment_configuration = describe_configuration(plane, record, show),
 		.deployments = describe_deployments(plane, service),
@@ -232,12 +234,13 @@ static bool check_is_new(struct call *call, const struct cluster_entry *cluster,
 static bool check_creation(struct call *call, const struct ecs_create_service_request *in)
 {
 	struct service_wish wish = service_wish_of_create(in);
+	enum ecs_launch_type launch_type = in->launch_type ? in->launch_type : ECS_LAUNCH_TYPE_EC2;
 
 	if (!check_service_name(call, in->service_name))
 		return false;
 	if (in->client_token.len > SERVICE_TOKEN_LIMIT)
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "idempotency token longer than 36.");
-	if (!check_service_wish(call, &wish))
+	if (!check_service_wish(call, &wish, launch_type))
 		return false;
 	if (!in->desired_count.has)
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "DesiredCount is missing");
@@ -264,6 +267,9 @@ static bool settle_service(struct call *call, const struct cluster_entry *cluste
 		.deployment_controller = controller,
 		.placement_constraints = in->placement_constraints,
 		.placement_strategy = settle_strategies(call, &in->placement_strategy),
+		.network_configuration = launch_settle_network(call, in->network_configuration),
+		.platform_version = in->launch_type != ECS_LAUNCH_TYPE_FARGATE ? STR_NONE
+			: str_empty(in->platform_version) ? S("LATEST") : in->platform_version,
 		.health_check_grace_period_seconds = {in->health_check_grace_period_seconds.value, true},
 		.enable_ecs_managed_tags = or_false(in->enable_ecs_managed_tags),
 		.propagate_tags = in->propagate_tags ? in->propagate_tags : ECS_PROPAGATE_TAGS_NONE,
@@ -287,8 +293,7 @@ static bool settle_service(struct call *call, const struct cluster_entry *cluste
 static bool check_definition(struct call *call, const struct service_wish *wish, const struct service *service,
 			     const struct definition_entry *definition)
 {
-	return check_service_definition(call, wish, definition, service->launch_type, &service->placement_constraints,
-					service->enable_execute_command.value);
+	return check_service_definition(call, wish, definition, service);
 }
 
 static void save(struct call *call, struct cluster_entry *cluster, const struct service *service)
@@ -347,6 +352,10 @@ static bool update_settings(struct call *call, const struct ecs_update_service_r
 		next->enable_execute_command = in->enable_execute_command;
 	if (in->propagate_tags)
 		next->propagate_tags = in->propagate_tags;
+	if (in->network_configuration)
+		next->network_configuration = launch_settle_network(call, in->network_configuration);
+	if (!str_empty(in->platform_version))
+		next->platform_version = in->platform_version;
 	return settle_deployment_configuration(call, next->deployment_configuration, in->deployment_configuration,
 					       &next->deployment_configuration) &&
 	       settle_rebalancing(call, "updated", in->availability_zone_rebalancing, next->availability_zone_rebalancing,
@@ -384,13 +393,25 @@ static void own_deployments(struct call *call, struct service *next)
 	next->deployments.items = items;
 }
 
+/* Something that the running tasks do not have (ecs-behaviour 7.4). */
+static bool needs_new_tasks(const struct service *next, struct str definition)
+{
+	const struct deployment *primary = &next->deployments.items[0];
+	static const struct ecs_network_configuration none;
+
+	return !str_equal(definition, primary->definition) ||
+	       !str_equal(launch_platform(next->launch_type, next->platform_version), primary->platform_version) ||
+	       !shape_equal(&shape_ecs_network_configuration,
+			    next->network_configuration ? next->network_configuration : &none,
+			    primary->network_configuration ? primary->network_configuration : &none);
+}
+
 /* A new count is the scheduler's to copy into the deployment (ecs-behaviour 7.3). */
 static void update_deployments(struct call *call, const struct ecs_update_service_request *in, struct str definition,
 			       struct service *next)
 {
 	own_deployments(call, next);
-	if ((in->force_new_deployment.has && in->force_new_deployment.value) ||
-	    !str_equal(definition, next->deployments.items[0].definition)) {
+	if ((in->force_new_deployment.has && in->force_new_deployment.value) || needs_new_tasks(next, definition)) {
 		deployment_begin(call->plane, next, definition);
 		return;
 	}
@@ -407,7 +428,7 @@ bool ecs_update_service(struct call *call, const struct ecs_update_service_reque
 	struct str definition;
 
 	if (!find_cluster(call, in->cluster, true, &cluster) || !find_active_service(call, cluster, in->service, &entry) ||
-	    !check_service_wish(call, &wish) ||
+	    !check_service_wish(call, &wish, entry->record->launch_type) ||
 	    !check_desired_count(call, in->desired_count, "Task count can not be lesser than 0"))
 		return false;
 	next = *entry->record;

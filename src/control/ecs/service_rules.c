@@ -39,7 +39,6 @@ static bool asks_providers(const struct service_wish *wish) { return wish->capac
 static bool asks_volumes(const struct service_wish *wish) { return wish->volumes->count > 0; }
 static bool asks_lattice(const struct service_wish *wish) { return wish->lattice->count > 0; }
 static bool asks_connect(const struct service_wish *wish) { return wish->connect && wish->connect->enabled.value; }
-static bool asks_fargate(const struct service_wish *wish) { return wish->launch_type == ECS_LAUNCH_TYPE_FARGATE; }
 static bool asks_daemon(const struct service_wish *wish) { return wish->scheduling == ECS_SCHEDULING_STRATEGY_DAEMON; }
 
 static bool asks_monitoring(const struct service_wish *wish)
@@ -107,7 +106,6 @@ static const struct {
 	{asks_daemon, "the DAEMON scheduling strategy", NULL},
 	{asks_code_deploy, "the CODE_DEPLOY deployment controller", NULL},
 	{asks_external, "the EXTERNAL deployment controller", NULL},
-	{asks_fargate, "the FARGATE launch type", NULL},
 	{asks_managed, "the MANAGED_INSTANCES launch type", NULL},
 	{asks_providers, NULL, "The specified capacity provider does not exist. Specify a valid name or ARN and try again."},
 	{asks_balancers, "load balancers", NULL},
@@ -265,7 +263,7 @@ bool settle_rebalancing(struct call *call, const char *verb, enum ecs_availabili
 }
 
 /* ---- Whole requests */
-bool check_service_wish(struct call *call, const struct service_wish *wish)
+bool check_service_wish(struct call *call, const struct service_wish *wish, enum ecs_launch_type launch_type)
 {
 	if (wish->launch_type && wish->capacity_providers->count)
 		return refuse(call, "Specify either Launch Type or Capacity Provider Strategy, but not both.");
@@ -273,23 +271,33 @@ bool check_service_wish(struct call *call, const struct service_wish *wish)
 		return refuse(call, "Health check grace period can not be lesser than 0");
 	if (!check_is_built(call, wish))
 		return false;
-	if (!str_empty(wish->platform_version))
-		return refuse(call, "The platform version must be null when specifying an EC2 launch type.");
-	return launch_check_placement(call, wish->constraints, wish->strategies) &&
+	return launch_check_platform(call, launch_type, wish->platform_version) &&
+	       launch_check_placement(call, launch_type, wish->constraints, wish->strategies) &&
 	       check_expressions(call, wish->constraints);
 }
 
+/* What a service of Fargate needs of its definition alone: services have no overrides. */
+static bool check_fargate_definition(struct call *call, const struct ecs_task_definition *definition)
+{
+	bool sized = str_has(definition->cpu);
+
+	return (sized && str_has(definition->memory)) ||
+	       fail(&call->error, ERROR_CLIENT, "Fargate requires that '%s' be defined at the task level.",
+		    sized ? "memory" : "cpu");
+}
+
 bool check_service_definition(struct call *call, const struct service_wish *wish,
-			      const struct definition_entry *entry, enum ecs_launch_type launch_type,
-			      const struct ecs_placement_constraints *constraints, bool enable_execute_command)
+			      const struct definition_entry *entry, const struct service *next)
 {
 	const struct ecs_task_definition *definition = entry->record->definition;
 
-	if (!launch_check_type(call, entry, launch_type) || !launch_check_network(call, entry, wish->network))
+	if (!launch_check_type(call, entry, next->launch_type) ||
+	    !launch_check_network(call, entry, next->launch_type, next->network_configuration) ||
+	    (next->launch_type == ECS_LAUNCH_TYPE_FARGATE && !check_fargate_definition(call, definition)))
 		return false;
-	if (constraints->count + definition->placement_constraints.count > PLACEMENT_CONSTRAINTS_LIMIT)
+	if (next->placement_constraints.count + definition->placement_constraints.count > PLACEMENT_CONSTRAINTS_LIMIT)
 		return refuse(call, "placementConstraints can have at most 10 items.");
-	if (!enable_execute_command)
+	if (!next->enable_execute_command.value)
 		return true;
 	if (str_empty(definition->task_role_arn))
 		return fail(&call->error, ERROR_INVALID_PARAMETER,

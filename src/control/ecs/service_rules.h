@@ -37,12 +37,11 @@ struct service_wish {
 struct service_wish service_wish_of_create(const struct ecs_create_service_request *in);
 struct service_wish service_wish_of_update(const struct ecs_update_service_request *in);
 
-/* Everything in a wish that does not depend on the definition. */
-bool check_service_wish(struct call *call, const struct service_wish *wish);
-/* With the definition the service will have; `constraints`: those it will have. */
+/* Everything in a wish that does not depend on the definition; `launch_type`: the service's. */
+bool check_service_wish(struct call *call, const struct service_wish *wish, enum ecs_launch_type launch_type);
+/* With the definition the service will have; `next`: all that it will be. */
 bool check_service_definition(struct call *call, const struct service_wish *wish,
-			      const struct definition_entry *definition, enum ecs_launch_type launch_type,
-			      const struct ecs_placement_constraints *constraints, bool enable_execute_command);
+			      const struct definition_entry *definition, const struct service *next);
 bool check_service_name(struct call *call, struct str name);
 bool check_desired_count(struct call *call, struct maybe_integer count, const char *negative);
 

@@ -16,6 +16,7 @@ enum {
 	CHOICES_LIMIT = 32,                              /* of such tasks in one step */
 };
 
+#define INTERFACE_RETRY (30 * USEC_PER_SEC)               /* for an address in a full subnet (ecs-behaviour 7.10) */
 #define FIRST_DELAY (250 * USEC_PER_MSEC)
 #define START_DELAY_LIMIT (900 * USEC_PER_SEC)           /* ecs-behaviour 7.10 */
 #define CRASH_DELAY_LIMIT (10 * USEC_PER_SEC)            /* AWS starts those again on its next pass, of about 10 s */
@@ -49,6 +50,7 @@ struct look {
 	int32_t running, healthy;                        /* keepers and leavers */
 	int32_t keepers_healthy;
 	int32_t stopping, starting, settling;            /* PENDING; RUNNING but not yet healthy */
+	int32_t unhealthy;                               /* failed their health checks */
 	int32_t others_alive;                            /* of other deployments, until they are STOPPED */
 
 	struct group stopped_running;                    /* in this look, for the event */
@@ -80,9 +82,22 @@ static bool is_primary(const struct look *look, const struct task_entry *task)
 	return str_equal(task->record->deployment, primary_of(&look->next)->id);
 }
 
-static bool must_leave(const struct look *look, const struct task_entry *task)
+/* Failed its health checks, and not merely while it may still be getting ready. */
+static bool is_unhealthy(struct look *look, const struct task_entry *task)
 {
-	return !is_primary(look, task) || task->record->health_status == ECS_HEALTH_STATUS_UNHEALTHY ||
+	usec grace = look->next.health_check_grace_period_seconds.value * USEC_PER_SEC;
+
+	if (task->record->health_status != ECS_HEALTH_STATUS_UNHEALTHY)
+		return false;
+	if (!grace || !task->record->started_at.has || plane_now(look->plane) >= task->record->started_at.value + grace)
+		return true;
+	look_again(look, task->record->started_at.value + grace);
+	return false;
+}
+
+static bool must_leave(struct look *look, const struct task_entry *task)
+{
+	return !is_primary(look, task) || is_unhealthy(look, task) ||
 	       (task->instance && task->instance->record->status == INSTANCE_STATUS_DRAINING);
 }
 
@@ -96,10 +111,10 @@ static void count_present(struct look *look, struct task_entry *task)
 	look->running += running;
 	look->healthy += healthy;
 	look->starting += !running;
-	if (healthy_at > plane_now(look->plane) && healthy_at != USEC_NEVER) {
-		look->settling++;
+	look->settling += running && !healthy && task->record->health_status != ECS_HEALTH_STATUS_UNHEALTHY;
+	if (healthy_at > plane_now(look->plane) && healthy_at != USEC_NEVER)
 		look_again(look, healthy_at);
-	}
+	look->unhealthy += is_unhealthy(look, task);
 	if (must_leave(look, task)) {
 		group_add(&look->leavers, task);
 		return;
@@ -147,11 +162,25 @@ static void look_begin(struct look *look, struct plane *plane, struct service_en
 }
 
 /* ---- What must stop */
+/* A deployment whose tasks turn unhealthy fails as one whose tasks do not start (ecs-behaviour 7.6). */
+static void say_unhealthy(struct look *look, const struct task_entry *task)
+{
+	struct deployment *primary = &look->next.deployments.items[0];
+
+	service_say(look->plane, look->service, "(task %.*s) failed container health checks.", STR(task->record->id));
+	if (primary->rollout_state == ECS_DEPLOYMENT_ROLLOUT_STATE_IN_PROGRESS)
+		primary->failed_tasks = (struct maybe_integer){MIN(primary->failed_tasks.value, INT32_MAX - 1) + 1, true};
+}
+
 static void stop(struct look *look, struct task_entry *task)
 {
 	struct str reason = arena_printf(plane_arena(look->plane), "Scaling activity initiated by (deployment %.*s)",
 					 STR(task->record->deployment));
 
+	if (look->next.status == SERVICE_STATUS_ACTIVE && is_primary(look, task) && is_unhealthy(look, task)) {
+		reason = S("Task failed container health checks");
+		say_unhealthy(look, task);
+	}
 	if (task->record->last_status == TASK_STATUS_RUNNING)
 		group_add(&look->stopped_running, task);
 	else
@@ -333,15 +362,18 @@ static struct ecs_tags task_tags(const struct look *look, const struct definitio
 static struct task_plan plan_task(const struct look *look, struct definition_entry *definition)
 {
 	const struct service *service = &look->next;
+	const struct deployment *primary = primary_of(service);
 
 	return (struct task_plan){
+		.network = launch_network(definition, primary->network_configuration),
+		.platform_version = launch_platform(primary->launch_type, primary->platform_version),
 		.cluster = look->service->cluster,
 		.definition = definition,
-		.launch_type = primary_of(service)->launch_type,
+		.launch_type = primary->launch_type,
 		.needs = task_needs(look->plane, definition, NULL),
 		.group = arena_printf(plane_arena(look->plane), "service:%.*s", STR(service->name)),
-		.started_by = primary_of(service)->id,
-		.service = service->name, .deployment = primary_of(service)->id,
+		.started_by = primary->id,
+		.service = service->name, .deployment = primary->id,
 		.enable_execute_command = service->enable_execute_command.value,
 		.tags = task_tags(look, definition),
 	};
@@ -353,6 +385,9 @@ static struct str no_room(struct plane *plane, const struct placement_class *cla
 	struct placement_why why;
 	struct str cause;
 
+	if (placement_is_fargate(class))
+		return S("was unable to place a task. Reason: Capacity is unavailable at this time. Please try again later or in "
+			 "a different availability zone.");
 	placement_why(class, &why);
 	cause = why.nearest ? arena_printf(arena, "The closest matching (container-instance %.*s) %.*s.",
 					   STR(why.nearest->by_id.key), STR(refusal_sentence(why.nearest_refusal)))
@@ -364,6 +399,9 @@ static struct str no_room(struct plane *plane, const struct placement_class *cla
 
 static void start(struct look *look, struct placement_class *class, struct task_plan *plan, size_t wanted)
 {
+	struct task_entry *task;
+	struct error err = {0};
+
 	look->started.tasks = arena_array(plane_arena(look->plane), struct task_entry *, wanted);
 	while (look->started.count < wanted) {
 		plan->instance = placement_choose(class);
@@ -372,7 +410,13 @@ static void start(struct look *look, struct placement_class *class, struct task_
 			placement_wait(look->plane, class, look->service);
 			return;
 		}
-		group_add(&look->started, task_create(look->plane, plan));
+		task = task_create(look->plane, plan, &err);
+		if (!task) {
+			look->complaint = arena_printf(plane_arena(look->plane), "was unable to place a task. Reason: %s.", err.text);
+			look_again(look, plane_now(look->plane) + INTERFACE_RETRY);
+			return;
+		}
+		group_add(&look->started, task);
 	}
 }
 
@@ -394,6 +438,7 @@ static void place(struct look *look, size_t wanted)
 	request = (struct placement_request){
 		.cluster = plan.cluster, .definition = definition, .launch_type = plan.launch_type,
 		.group = plan.group, .needs = plan.needs,
+		.zones = launch_zones(look->plane, look->service->realm, plan.network),
 		.constraints = look->next.placement_constraints, .strategies = look->next.placement_strategy,
 	};
 	if (placement_class_get(look->plane, &request, &class, &err))
@@ -542,7 +587,13 @@ static void say_group(const struct look *look, const char *verb, const char *nou
 
 static void say_what_was_done(const struct look *look)
 {
-	say_group(look, "started", "tasks", &look->started);
+	int32_t replaced = MIN(look->unhealthy, (int32_t)look->started.count);
+
+	if (replaced)
+		service_say(look->plane, look->service, "has started %zu tasks: %.*s. Amazon ECS replaced %d tasks due to an "
+			    "unhealthy status.", look->started.count, STR(name_tasks(look->plane, &look->started)), replaced);
+	else
+		say_group(look, "started", "tasks", &look->started);
 	say_group(look, "stopped", "running tasks", &look->stopped_running);
 	if (look->stopped_pending)
 		service_say(look->plane, look->service, "stopped %d pending tasks.", look->stopped_pending);
@@ -698,13 +749,13 @@ void service_task_failed(struct plane *plane, struct service_entry *service, con
 		emit(plane, service->realm, RECORD_SERVICE, entry_id(&service->entry), &next);
 }
 
-void service_task_started(struct plane *plane, struct service_entry *service)
+void service_task_started(struct plane *plane, struct service_entry *service, const struct task *task)
 {
 	struct service next = *service->record;
 	struct deployment *primary = own_primary(plane, &next);
 	const struct ecs_deployment_circuit_breaker *breaker = next.deployment_configuration->deployment_circuit_breaker;
 
-	if (next.status != SERVICE_STATUS_ACTIVE || (!next.failed_starts.value && !primary->failed_tasks.value))
+	if (next.status != SERVICE_STATUS_ACTIVE || !str_equal(task->deployment, primary->id) || (!next.failed_starts.value && !primary->failed_tasks.value))
 		return;
 	next.failed_starts = (struct maybe_integer){0, true};
 	if (breaker->reset_on_healthy_task.value)

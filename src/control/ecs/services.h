@@ -22,7 +22,7 @@ void service_wake(struct plane *plane, struct wake *wake);       /* service_entr
 /* A task of the service ended by itself: it never reached RUNNING (ecs-behaviour 7.10), or its container exited. */
 void service_task_failed(struct plane *plane, struct service_entry *service, const struct task *task);
 /* A task of the service reached RUNNING. */
-void service_task_started(struct plane *plane, struct service_entry *service);
+void service_task_started(struct plane *plane, struct service_entry *service, const struct task *task);
 
 /* One sentence on why it is short of tasks, or absent; the class it waits for is service->waiting. In the step's arena. */
 struct str service_why(struct plane *plane, const struct service_entry *service);

@@ -11,6 +11,7 @@
 
 enum {
 	TASKS_PER_PAYLOAD = 20,
+	ATTACH_TIMEOUT_MSEC = 300000,
 	SEQUENCES_RESERVED = 1000,                       /* numbers a record's write makes good for */
 	SILENT_HEARTBEATS = 2,                           /* unanswered ones after which a session is dropped */
 };
@@ -97,10 +98,9 @@ static void send_manifest(struct plane *plane, struct session *session)
 	struct arena *arena = plane_arena(plane);
 	struct acs_task_manifest_message *message = arena_new(arena, struct acs_task_manifest_message);
 	struct instance_entry *instance = session->instance;
-	struct str cluster = cluster_arn(plane, instance->cluster);
 
 	*message = (struct acs_task_manifest_message){
-		.cluster_arn = cluster, .container_instance_arn = instance_arn(plane, instance),
+		.cluster_arn = cluster_arn(plane, instance->cluster), .container_instance_arn = instance_arn(plane, instance),
 		.message_id = random_uuid(plane_random(plane), arena),
 		.generated_at = {plane_now(plane) / USEC_PER_MSEC, true},
 		.timeline = {next_sequence(plane, session), true},
@@ -108,9 +108,35 @@ static void send_manifest(struct plane *plane, struct session *session)
 	};
 	CHAIN_EACH(&instance->tasks, struct task_entry, on_instance, task)
 		message->tasks.items[message->tasks.count++] = (struct acs_task_identifier){
-			.task_arn = task_arn(plane, task), .task_cluster_arn = cluster,
+			.task_arn = task_arn(plane, task), .task_cluster_arn = cluster_arn(plane, task->cluster),
 			.desired_status = task_is_wanted(task->record) ? S("RUNNING") : S("STOPPED")};
 	send(plane, session, S("TaskManifestMessage"), &shape_acs_task_manifest_message, message);
+}
+
+/* The payload follows at once: the agent's word that it sees the interface is not waited for. */
+static void send_interface(struct plane *plane, const struct session *session, const struct task_entry *task)
+{
+	struct arena *arena = plane_arena(plane);
+	struct acs_elastic_network_interface *interface;
+	struct acs_attach_task_network_interfaces_message *message;
+
+	if (!task->record->attachment || task->record->attachment->status != ATTACHMENT_STATUS_ATTACHING ||
+	    !task_is_wanted(task->record))
+		return;
+	interface = arena_new(arena, struct acs_elastic_network_interface);
+	if (!payload_interface(plane, task, interface))
+		return;
+	message = arena_new(arena, struct acs_attach_task_network_interfaces_message);
+	*message = (struct acs_attach_task_network_interfaces_message){
+		.cluster_arn = cluster_arn(plane, session->instance->cluster),
+		.container_instance_arn = instance_arn(plane, session->instance),
+		.message_id = random_uuid(plane_random(plane), arena),
+		.task_arn = task_arn(plane, task), .task_cluster_arn = cluster_arn(plane, task->cluster),
+		.generated_at = {plane_now(plane) / USEC_PER_MSEC, true},
+		.wait_timeout_ms = {ATTACH_TIMEOUT_MSEC, true},
+		.elastic_network_interfaces = {interface, 1},
+	};
+	send(plane, session, S("AttachTaskNetworkInterfacesMessage"), &shape_acs_attach_task_network_interfaces_message, message);
 }
 
 static void send_payload(struct plane *plane, struct session *session, struct task_entry *const *tasks, size_t count)
@@ -126,8 +152,10 @@ static void send_payload(struct plane *plane, struct session *session, struct ta
 		.generated_at = {plane_now(plane) / USEC_PER_MSEC, true},
 		.tasks = {arena_array(arena, struct acs_task, count), count},
 	};
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		send_interface(plane, session, tasks[i]);
 		payload_task(plane, tasks[i], &message->tasks.items[i]);
+	}
 	send(plane, session, S("PayloadMessage"), &shape_acs_payload_message, message);
 }
 
@@ -258,7 +286,7 @@ static struct instance_entry *instance_named(struct plane *plane, const struct s
 	struct cluster_entry *cluster;
 	struct instance_entry *instance;
 
-	if (!find_cluster(&call, event->cluster, false, &cluster))
+	if (!find_agent_cluster(&call, event->cluster, false, &cluster))
 		return NULL;
 	instance = find_instance(&call, cluster, event->container_instance);
 	return instance && instance->record->status != INSTANCE_STATUS_INACTIVE ? instance : NULL;
@@ -318,9 +346,7 @@ void ecs_session_closed(struct plane *plane, const struct session_event *event)
 /* ---- what agents say */
 static bool still_wanted(struct plane *plane, struct instance_entry *instance, struct str arn)
 {
-	struct str id = str_slice(arn, str_find_last(arn, '/') + 1, arn.len);
-	struct sorted_node *node = sorted_get(&instance->cluster->tasks, id);
-	struct task_entry *task = node ? CONTAINER_OF(node, struct task_entry, by_id) : NULL;
+	struct task_entry *task = find_task_by_arn(plane, instance->realm, arn);
 
 	return task && task->instance == instance && task_is_wanted(task->record);
 }
@@ -343,8 +369,13 @@ static void answer_verification(struct plane *plane, struct session *session,
 
 void ecs_session_message(struct plane *plane, const struct session_event *event)
 {
-	struct session *session = session_find(plane, event->session);
+	struct session *session;
 
+	if (str_equal(event->type, S("PublishHealthRequest"))) {
+		session_take_health(plane, event);
+		return;
+	}
+	session = session_find(plane, event->session);
 	if (!session)
 		return;
 	session->last_heard = plane_now(plane);

@@ -84,6 +84,14 @@ struct str setting_value(struct call *call, enum ecs_setting_name name)
 	return effective_setting(call, call->caller->arn, row_of(name)).value;
 }
 
+struct str setting_of_account(struct plane *plane, struct realm *realm, enum ecs_setting_name name)
+{
+	struct call call = {.plane = plane, .realm = realm, .arena = plane_arena(plane)};
+
+	assert(row_of(name));
+	return effective_setting(&call, root_arn(&call), row_of(name)).value;
+}
+
 static bool word_is_listed(struct str words, struct str word)
 {
 	struct str rest = words, piece;

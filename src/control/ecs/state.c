@@ -1,13 +1,16 @@
 #include "control/ecs/state.h"
 #include <assert.h>
 #include <stdio.h>
+#include "control/ec2/state.h"
 #include "control/ecs/clusters.h"
 #include "control/ecs/definitions.h"
 #include "control/ecs/placement.h"
 #include "control/ecs/services.h"
 #include "control/ecs/sessions.h"
 #include "control/ecs/tasks.h"
+#include "control/efs/state.h"
 #include "control/internal.h"
+#include "control/logs/state.h"
 
 /* Takes the next piece of an entry's id: "CLUSTER/NAME" → CLUSTER, then NAME. */
 static struct str next_piece(struct str *rest)
@@ -52,7 +55,7 @@ static void cluster_attach(struct plane *plane, struct entry *entry)
 	struct cluster_entry *cluster = (struct cluster_entry *)entry;
 
 	chain_init(&cluster->stopped);
-	chain_init(&cluster->placement_classes);
+	chain_init(&cluster->placement.classes);
 	cluster->wake.run = cluster_wake;
 	sorted_add(&entry->realm->clusters, &cluster->by_name, entry_id(entry));
 }
@@ -133,6 +136,7 @@ static void node_attach(struct plane *plane, struct entry *entry)
 static void node_detach(struct plane *plane, struct entry *entry)
 {
 	list_fini(&((struct node_entry *)entry)->ports);
+	list_fini(&((struct node_entry *)entry)->gpus);
 }
 
 /* Its totals may change while tasks are booked: only the difference moves. */
@@ -241,6 +245,28 @@ static void event_detach(struct plane *plane, struct entry *entry)
 /* ---- tasks */
 static void task_wake(struct plane *plane, struct wake *wake);
 
+static void count_task(struct task_counts *counts, const struct task *task, int change)
+{
+	bool pending = task->last_status == TASK_STATUS_PROVISIONING || task->last_status == TASK_STATUS_PENDING;
+
+	counts->live += change;
+	counts->running += task->last_status == TASK_STATUS_RUNNING ? change : 0;
+	counts->pending += pending ? change : 0;
+}
+
+/* What a task's change means for its instance is told once, when the ledger has its new value: between `remove` and
+ * `add` there is room that nobody can have. */
+static void tell_placement(struct plane *plane, struct task_entry *task)
+{
+	struct instance_entry *was = task->was_on, *is = task->instance;
+
+	task->was_on = NULL;
+	if (was && was != is)
+		placement_task_changed(plane, was, task->cluster, task->record->group, -1);
+	if (is)
+		placement_task_changed(plane, is, task->cluster, task->record->group, was == is ? 0 : 1);
+}
+
 static void task_attach(struct plane *plane, struct entry *entry)
 {
 	struct task_entry *task = (struct task_entry *)entry;
@@ -257,17 +283,16 @@ static void task_detach(struct plane *plane, struct entry *entry)
 {
 	struct task_entry *task = (struct task_entry *)entry;
 
+	tell_placement(plane, task);
 	wake_clear(plane, &task->wake);
 	if (task->definition)
 		task->definition->used_by--;
 	sorted_remove(&task->cluster->tasks, &task->by_id);
 }
 
-static void count_task(struct task_counts *counts, const struct task *task, int change)
+static bool is_hidden(const struct task *task)
 {
-	counts->live += change;
-	counts->running += task->last_status == TASK_STATUS_RUNNING ? change : 0;
-	counts->pending += task->last_status == TASK_STATUS_PENDING ? change : 0;
+	return task->launch_type == ECS_LAUNCH_TYPE_FARGATE;
 }
 
 static void book_ports(struct node_entry *node, const struct numbers *ports, bool udp)
@@ -289,13 +314,26 @@ static void release_ports(struct node_entry *node, const struct numbers *ports, 
 	}
 }
 
+static void release_gpus(struct node_entry *node, const struct strings *gpus)
+{
+	for (size_t i = 0; i < gpus->count; i++) {
+		size_t at = 0;
+
+		while (at < node->gpus.count && !str_equal(node->gpus.items[at], gpus->items[i]))
+			at++;
+		assert(at < node->gpus.count);
+		list_remove_at(&node->gpus, at);
+	}
+}
+
 static void task_book(struct plane *plane, struct task_entry *task)
 {
 	const struct task *record = task->record;
+	struct str cluster = str_has(record->instance_cluster) ? record->instance_cluster : record->cluster;
 	struct node_entry *node;
 
-	task->instance = entry_findf(plane, task->realm, RECORD_CONTAINER_INSTANCE, "%.*s/%.*s",
-				     STR(record->cluster), STR(record->instance));
+	task->instance = entry_findf(plane, task->realm, RECORD_CONTAINER_INSTANCE, "%.*s/%.*s", STR(cluster),
+				     STR(record->instance));
 	assert(task->instance);
 	node = task->instance->node;
 	chain_append(&task->instance->tasks, &task->on_instance);
@@ -303,7 +341,11 @@ static void task_book(struct plane *plane, struct task_entry *task)
 	node->memory_free -= record->memory.value;
 	book_ports(node, &record->tcp_ports, false);
 	book_ports(node, &record->udp_ports, true);
+	for (size_t i = 0; i < record->gpus.count; i++)
+		list_add(&node->gpus, record->gpus.items[i]);
 	count_task(&task->instance->counts, record, 1);
+	if (is_hidden(record))
+		count_task(&task->instance->fargate_counts, record, 1);
 }
 
 static void task_release(struct task_entry *task)
@@ -312,11 +354,14 @@ static void task_release(struct task_entry *task)
 	struct node_entry *node = task->instance->node;
 
 	count_task(&task->instance->counts, record, -1);
+	if (is_hidden(record))
+		count_task(&task->instance->fargate_counts, record, -1);
 	link_remove(&task->on_instance);
 	node->cpu_free += record->cpu.value;
 	node->memory_free += record->memory.value;
 	release_ports(node, &record->tcp_ports, false);
 	release_ports(node, &record->udp_ports, true);
+	release_gpus(node, &record->gpus);
 }
 
 static void task_add(struct plane *plane, struct entry *entry)
@@ -332,6 +377,7 @@ static void task_add(struct plane *plane, struct entry *entry)
 		if (task->cluster->stopped_count > plane_options(plane)->task_history_limit && !plane_is_restoring(plane))
 			wake_set(plane, &CONTAINER_OF(task->cluster->stopped.next, struct task_entry, in_stopped)->wake,
 				 plane_now(plane));
+		tell_placement(plane, task);
 		return;
 	}
 	count_task(&task->cluster->counts, record, 1);
@@ -343,10 +389,9 @@ static void task_add(struct plane *plane, struct entry *entry)
 		chain_append(&task->service->tasks, &task->of_service);
 		count_task(&task->service->counts, record, 1);
 	}
-	if (str_has(record->instance)) {
+	if (str_has(record->instance))
 		task_book(plane, task);
-		placement_task_changed(plane, task->instance, record->group, 1);
-	}
+	tell_placement(plane, task);
 }
 
 static void task_remove(struct plane *plane, struct entry *entry)
@@ -370,7 +415,7 @@ static void task_remove(struct plane *plane, struct entry *entry)
 	if (instance) {
 		task_release(task);
 		task->instance = NULL;
-		placement_task_changed(plane, instance, record->group, -1);
+		task->was_on = instance;
 	}
 }
 
@@ -435,6 +480,9 @@ const struct entry_kind entry_kinds[RECORD_KIND_LIMIT] = {
 				    setting_detach, nothing, nothing},
 	[RECORD_CLIENT_TOKEN] = {&shape_client_token, sizeof(struct token_entry), token_attach, token_detach,
 				 nothing, nothing},
+	EC2_ENTRY_KINDS,
+	EFS_ENTRY_KINDS,
+	LOGS_ENTRY_KINDS,
 };
 
 /* ---- everything agrees with everything */
@@ -442,7 +490,8 @@ static void check_instance(const struct instance_entry *instance)
 {
 	struct task_counts counts = {0};
 	int64_t cpu = instance->node->record->cpu.value, memory = instance->node->record->memory.value;
-	size_t ports = 0;
+	struct task_counts hidden = {0};
+	size_t ports = 0, gpus = 0;
 
 	CHAIN_EACH(&instance->node->memberships, struct instance_entry, of_node, member)
 		CHAIN_EACH(&member->tasks, struct task_entry, on_instance, task) {
@@ -451,9 +500,15 @@ static void check_instance(const struct instance_entry *instance)
 			cpu -= task->record->cpu.value;
 			memory -= task->record->memory.value;
 			ports += task->record->tcp_ports.count + task->record->udp_ports.count;
+			gpus += task->record->gpus.count;
 		}
-	CHAIN_EACH(&instance->tasks, struct task_entry, on_instance, task)
+	CHAIN_EACH(&instance->tasks, struct task_entry, on_instance, task) {
 		count_task(&counts, task->record, 1);
+		if (is_hidden(task->record))
+			count_task(&hidden, task->record, 1);
+	}
+	assert(gpus == instance->node->gpus.count);
+	assert(memcmp(&hidden, &instance->fargate_counts, sizeof(hidden)) == 0);
 	assert(cpu == instance->node->cpu_free);
 	assert(memory == instance->node->memory_free);
 	assert(ports == instance->node->ports.count);
@@ -499,9 +554,11 @@ void ecs_check(const struct plane *plane)
 {
 	struct realm *realm;
 
-	for (size_t cursor = 0; (realm = plane_next_realm(plane, &cursor));)
+	for (size_t cursor = 0; (realm = plane_next_realm(plane, &cursor));) {
 		SORTED_EACH(&realm->clusters, struct cluster_entry, by_name, cluster)
 			check_cluster(cluster);
+		placement_check_pool(realm);
+	}
 }
 
 void ecs_statistics(const struct plane *plane, struct plane_statistics *ret_statistics)
@@ -511,7 +568,8 @@ void ecs_statistics(const struct plane *plane, struct plane_statistics *ret_stat
 
 	for (size_t cursor = 0; (realm = plane_next_realm(plane, &cursor));)
 		SORTED_EACH(&realm->clusters, struct cluster_entry, by_name, cluster) {
-			sum->clusters += cluster->record->status == CLUSTER_STATUS_ACTIVE;
+			sum->clusters += cluster->record->status == CLUSTER_STATUS_ACTIVE &&
+					 !str_equal(cluster->record->name, POOL_CLUSTER);
 			sum->instances += cluster->instances.count;
 			sum->services += cluster->services.count;
 			sum->tasks += cluster->tasks.count;

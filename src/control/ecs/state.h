@@ -17,8 +17,7 @@ struct cluster_entry {
 	struct link stopped;                             /* task_entry.in_stopped, the oldest first */
 	size_t stopped_count;
 	struct task_counts counts, counts_by_launch_type[5];     /* by enum ecs_launch_type */
-	struct link placement_classes;                   /* placement_class.in_cluster, the last used first */
-	size_t placement_class_count;
+	struct placement_scope placement;
 	struct wake wake;                                /* INACTIVE ends */
 };
 
@@ -37,6 +36,11 @@ struct definition_entry {
 	struct wake wake;                                /* DELETE_IN_PROGRESS ends */
 };
 
+/* Agents that give their machine to the provider's pool only register here (`wherry agent --fargate`). Users neither
+ * see it nor use it; an instance of another cluster is in the pool as well when it has the attribute. */
+#define POOL_CLUSTER S("wherry-fargate")
+#define POOL_ATTRIBUTE S("wherry.fargate")
+
 struct port_booking { int32_t port; bool udp; };
 
 /* A machine's resources, booked from placement until STOPPED (agent-protocol 3.1). */
@@ -44,6 +48,7 @@ struct node_entry {
 	ENTRY_OF(node);
 	int64_t cpu_free, memory_free;
 	LIST_OF(struct port_booking) ports;              /* by tasks; the reserved ones are in the record */
+	LIST_OF(struct str) gpus;                        /* by tasks; the words of their records */
 	struct link memberships;                         /* instance_entry.of_node */
 };
 
@@ -53,8 +58,9 @@ struct instance_entry {
 	struct cluster_entry *cluster;
 	struct node_entry *node;
 	struct link of_node;
-	struct link tasks;                               /* task_entry.on_instance */
-	struct task_counts counts;
+	struct link in_pool;                             /* of its realm; only with POOL_ATTRIBUTE */
+	struct link tasks;                               /* task_entry.on_instance, those of Fargate included */
+	struct task_counts counts, fargate_counts;       /* of all; of what its cluster does not see */
 	struct session *session;                         /* NULL: agentConnected is false */
 	usec silent_since;                               /* when the session ended; the start of this process before any */
 	struct wake wake;                                /* lost_after, gone_after */
@@ -85,7 +91,8 @@ struct task_entry {
 	struct sorted_node by_id;
 	struct cluster_entry *cluster;
 	struct definition_entry *definition;
-	struct instance_entry *instance;                 /* while it is booked there */
+	struct instance_entry *instance;                 /* while it is booked there; of another cluster for Fargate */
+	struct instance_entry *was_on;                   /* between the indexes' remove and add */
 	struct service_entry *service;                   /* while it is live */
 	struct link on_instance, of_service, in_stopped;
 	bool to_send;                                    /* its agent hears of it at the end of the step */
@@ -115,6 +122,8 @@ struct call;
 /* Absent or empty: "default". ClusterNotFoundException when there is none, or when it is INACTIVE and
  * `must_be_active`. */
 bool find_cluster(struct call *call, struct str identifier, bool must_be_active, struct cluster_entry **ret_cluster);
+/* For what agents ask: they may name POOL_CLUSTER, too. */
+bool find_agent_cluster(struct call *call, struct str identifier, bool must_be_active, struct cluster_entry **ret_cluster);
 /* NULL results instead of errors, for the Describe calls that answer MISSING: the id part of a name or an ARN whose
  * account, region and cluster fit; absent when it cannot be one. `type`: "task", "container-instance", "service". */
 struct str identifier_in_cluster(struct call *call, const struct cluster_entry *cluster, struct str type,
@@ -122,6 +131,8 @@ struct str identifier_in_cluster(struct call *call, const struct cluster_entry *
 /* family, family:revision or ARN → the definition; the newest ACTIVE one for a bare family. NULL: none. Sets
  * INVALID_PARAMETER for a malformed identifier. */
 struct definition_entry *find_definition(struct call *call, struct str identifier);
+/* The task an ARN names, in any cluster of the realm; NULL: none. */
+struct task_entry *find_task_by_arn(struct plane *plane, const struct realm *realm, struct str arn);
 
 /* ---- Names (ecs-behaviour 13.2). In the step's arena. */
 struct str ecs_arn(struct plane *plane, const struct realm *realm, const char *format, ...) PRINTF_LIKE(3, 4);

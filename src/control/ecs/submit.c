@@ -5,7 +5,11 @@
 #include "control/ecs/services.h"
 #include "control/ecs/tasks.h"
 
-enum { REASON_LIMIT = 1024, RUNTIME_ID_LIMIT = 255 };
+enum {
+	REASON_LIMIT = 1024, RUNTIME_ID_LIMIT = 255,
+	CONTAINER_BINDINGS_LIMIT = 256,                  /* more are cut off: the task is not worse for it */
+	BINDING_TEXT_LIMIT = 64,
+};
 
 static struct str cut_off(struct str text, size_t limit)
 {
@@ -27,9 +31,14 @@ static void take_bindings(struct plane *plane, struct ecs_network_bindings *to, 
 {
 	if (from->count == 0)
 		return;
-	to->items = arena_array(plane_arena(plane), struct ecs_network_binding, from->count);
-	to->count = from->count;
-	memcpy(to->items, from->items, from->count * sizeof(*to->items));
+	to->count = MIN(from->count, (size_t)CONTAINER_BINDINGS_LIMIT);
+	to->items = arena_array(plane_arena(plane), struct ecs_network_binding, to->count);
+	for (size_t i = 0; i < to->count; i++) {
+		to->items[i] = from->items[i];
+		to->items[i].bind_ip = cut_off(from->items[i].bind_ip, BINDING_TEXT_LIMIT);
+		to->items[i].container_port_range = cut_off(from->items[i].container_port_range, BINDING_TEXT_LIMIT);
+		to->items[i].host_port_range = cut_off(from->items[i].host_port_range, BINDING_TEXT_LIMIT);
+	}
 }
 
 static bool take_container(struct plane *plane, struct task_container *to, const struct ecs_container_state_change *from)
@@ -100,8 +109,37 @@ static void stopped(struct plane *plane, struct task_entry *entry, struct task *
 	struct str reason;
 
 	explain_stop(next, cut_off(said, REASON_LIMIT), &code, &reason);
+	task_deprovision(next);
 	task_emit(plane, entry, next);
 	task_end(plane, entry, code, reason);
+}
+
+/* The agent has the task, and its interface if there is one. */
+static bool take_arrival(struct plane *plane, struct task *task)
+{
+	if (task->last_status != TASK_STATUS_PROVISIONING)
+		return false;
+	task->attachment = copy_attachment(plane, task);
+	task->attachment->status = ATTACHMENT_STATUS_ATTACHED;
+	task_move(task, TASK_STATUS_PENDING);
+	return true;
+}
+
+static bool sees_interface(struct plane *plane, const struct task_entry *entry, const struct ecs_attachment_state_changes *changes)
+{
+	for (size_t i = 0; entry->record->attachment && i < changes->count; i++)
+		if (str_equal(changes->items[i].status, S("ATTACHED")) &&
+		    str_equal(changes->items[i].attachment_arn, attachment_arn(plane, entry)))
+			return true;
+	return false;
+}
+
+static void take_attachments(struct plane *plane, struct task_entry *entry, const struct ecs_attachment_state_changes *changes)
+{
+	struct task next = *entry->record;
+
+	if (sees_interface(plane, entry, changes) && take_arrival(plane, &next))
+		task_emit(plane, entry, &next);
 }
 
 static void take_state(struct plane *plane, struct task_entry *entry, enum task_status status, struct str said,
@@ -117,12 +155,13 @@ static void take_state(struct plane *plane, struct task_entry *entry, enum task_
 		stopped(plane, entry, &next, said);
 		return;
 	}
+	changed |= take_arrival(plane, &next);
 	if (status == TASK_STATUS_RUNNING && next.last_status == TASK_STATUS_PENDING) {
 		task_move(&next, TASK_STATUS_RUNNING);
 		next.started_at = (struct maybe_time){plane_now(plane), true};
 		changed = true;
 		if (entry->service)
-			service_task_started(plane, entry->service);
+			service_task_started(plane, entry->service, entry->record);
 	}
 	if (!changed)
 		return;
@@ -131,18 +170,27 @@ static void take_state(struct plane *plane, struct task_entry *entry, enum task_
 		service_touch(plane, entry->service);
 }
 
+/* A report names the reporter's cluster, and the task may be another's (Fargate): the instance it is on must belong to
+ * the reporter's. NULL for a task that history has forgotten: the agent is told that all is well, or it would repeat
+ * this for ever. */
 static bool find_reported(struct call *call, struct str cluster_name, struct str task, struct task_entry **ret_entry)
 {
+	struct task_entry *entry = find_task_by_arn(call->plane, call->realm, task);
 	struct cluster_entry *cluster;
 	struct sorted_node *node;
 	struct str id;
 
-	if (!find_cluster(call, cluster_name, false, &cluster))
+	if (!find_agent_cluster(call, cluster_name, false, &cluster))
 		return false;
-	id = identifier_in_cluster(call, cluster, S("task"), task);
-	node = str_has(id) ? sorted_get(&cluster->tasks, id) : NULL;
-	/* A task that history has forgotten: the agent is told that all is well, or it would repeat this for ever. */
-	*ret_entry = node ? CONTAINER_OF(node, struct task_entry, by_id) : NULL;
+	if (!entry) {
+		id = identifier_in_cluster(call, cluster, S("task"), task);
+		node = str_has(id) ? sorted_get(&cluster->tasks, id) : NULL;
+		entry = node ? CONTAINER_OF(node, struct task_entry, by_id) : NULL;
+	}
+	if (entry && entry->instance && entry->instance->cluster != cluster)
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "The task is not on a container instance of the cluster %.*s.",
+			    STR(cluster->record->name));
+	*ret_entry = entry;
 	return true;
 }
 
@@ -155,6 +203,8 @@ bool ecs_submit_task_state_change(struct call *call, const struct ecs_submit_tas
 	if (!find_reported(call, in->cluster, in->task, &entry))
 		return false;
 	if (entry && task_is_live(entry->record))
+		take_attachments(call->plane, entry, &in->attachments);
+	if (entry && task_is_live(entry->record) && (str_has(in->status) || in->containers.count))
 		take_state(call->plane, entry, status_of(in->status), in->reason, &in->containers, times);
 	out->acknowledgment = S("ACCEPT");
 	return true;
@@ -179,13 +229,13 @@ bool ecs_submit_container_state_change(struct call *call, const struct ecs_submi
 	return true;
 }
 
-/* Attachments are network interfaces and volumes, which Wherry does not hand out yet: there is nothing to keep. */
+/* Attachments of instances are trunk interfaces and volumes, which Wherry does not hand out: there is nothing to keep. */
 bool ecs_submit_attachment_state_changes(struct call *call, const struct ecs_submit_attachment_state_changes_request *in,
 					 struct ecs_submit_attachment_state_changes_response *out)
 {
 	struct cluster_entry *cluster;
 
-	if (!find_cluster(call, in->cluster, false, &cluster))
+	if (!find_agent_cluster(call, in->cluster, false, &cluster))
 		return false;
 	out->acknowledgment = S("ACCEPT");
 	return true;

@@ -23,6 +23,7 @@ bool ecs_stop_task(struct call *call, const struct ecs_stop_task_request *in, st
 {
 	struct cluster_entry *cluster;
 	struct task_entry *task;
+	enum task_status before;
 
 	if (!find_cluster(call, in->cluster, false, &cluster))
 		return false;
@@ -31,10 +32,12 @@ bool ecs_stop_task(struct call *call, const struct ecs_stop_task_request *in, st
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "The referenced task was not found.");
 	if (in->reason.len > REASON_LIMIT)
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "reason can have at most %d characters.", REASON_LIMIT);
+	before = task->record->last_status;
 	task_stop(call->plane, task, ECS_TASK_STOP_CODE_USER_INITIATED,
 		  str_empty(in->reason) ? S("Task stopped by user") : in->reason);
 	out->task = arena_new(call->arena, struct ecs_task);
 	describe_task(call->plane, task, false, out->task);
+	out->task->last_status = shape_word_text(&shape_task_status, (int32_t)before);   /* as AWS answers (ecs-behaviour 5.1) */
 	return true;
 }
 
@@ -85,7 +88,8 @@ static bool task_fits(const struct sorted_node *node, const void *arg)
 	const struct ecs_list_tasks_request *in = filter->in;
 
 	return task->desired_status == filter->desired &&
-	       (!str_has(filter->instance) || str_equal(task->instance, filter->instance)) &&
+	       (!str_has(filter->instance) || (str_equal(task->instance, filter->instance) &&
+					       task->launch_type != ECS_LAUNCH_TYPE_FARGATE)) &&
 	       (!str_has(filter->service) || str_equal(task->service, filter->service)) &&
 	       (!str_has(in->family) || is_of_family(task, in->family)) &&
 	       (!str_has(in->started_by) || str_equal(task->started_by, in->started_by)) &&

@@ -152,7 +152,7 @@ static struct str why_task_sentence(struct call *call, const struct task_entry *
 		return arena_printf(call->arena, "stopping since %lld s: %.*s",
 				    (long long)((plane_now(call->plane) - task->stopping_at.value) / USEC_PER_SEC),
 				    STR(task->stopped_reason));
-	if (task->last_status == TASK_STATUS_PENDING)
+	if (task->last_status == TASK_STATUS_PROVISIONING || task->last_status == TASK_STATUS_PENDING)
 		return arena_printf(call->arena, "handed to the agent of container instance %.*s %lld s ago; it pulls images and "
 				    "creates containers", STR(task->instance),
 				    (long long)((plane_now(call->plane) - task->created_at.value) / USEC_PER_SEC));

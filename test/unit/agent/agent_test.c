@@ -136,8 +136,9 @@ TEST(a_task_goes_through_its_steps_and_is_reported)
 
 	world_payload(world, "t1", "RUNNING", APP);
 	assert_true(world_heard(world, "AckRequest"));
-	assert_int_equal(world->jobs.count, 1);
+	assert_int_equal(world->jobs.count, 2);
 	world_succeed(world, JOB_PULL, "app");
+	assert_int_equal(world_count_jobs(world, JOB_START), 0);
 	world_succeed(world, JOB_CREATE, NULL);
 	world_succeed(world, JOB_START, "app");
 	EXPECT_STR(world_peek_report(world)->containers.items[0].runtime_id, S("run-1"));
@@ -166,7 +167,8 @@ TEST(a_payload_twice_starts_one_task_and_is_acknowledged_twice)
 	world_payload(world, "t1", "RUNNING", APP);
 	assert_true(world_heard(world, "AckRequest"));
 	assert_true(world_heard(world, "AckRequest"));
-	assert_int_equal(world->jobs.count, 1);
+	assert_int_equal(world_count_jobs(world, JOB_PULL), 1);
+	assert_int_equal(world_count_jobs(world, JOB_CREATE), 1);
 	world_free(world);
 }
 
@@ -258,7 +260,7 @@ TEST(a_task_that_does_not_parse_is_refused_without_an_ack)
 		{ "{\"name\":\"a\",\"image\":\"i\",\"dependsOn\":[{\"containerName\":\"b\",\"condition\":\"START\"}]}",
 		  "'b', which is not in the task" },
 		{ APP ",{\"name\":\"a\",\"image\":\"i\",\"dependsOn\":[{\"containerName\":\"app\","
-		  "\"condition\":\"HEALTHY\"}]}", "no container health checks yet" },
+		  "\"condition\":\"HEALTHY\"}]}", "which has no health check" },
 		{ "{\"name\":\"a\",\"image\":\"i\",\"portMappings\":[{\"containerPort\":80,\"hostPort\":65536}]}",
 		  "maps port 80 to 65536" },
 		{ "{\"name\":\"a\",\"image\":\"i\",\"secrets\":[{\"name\":\"x\"}]}", "asks for secrets" },
@@ -450,7 +452,7 @@ TEST(a_pull_is_tried_again_and_then_fails_the_task)
 		world_pass(world, 10 * USEC_PER_SEC);
 		world_fail(world, JOB_PULL, "app", "CannotPullContainerError: no such image");
 	}
-	assert_int_equal(world->jobs.count, 0);
+	assert_int_equal(world_count_jobs(world, JOB_PULL), 0);
 	EXPECT_STR(world_peek_report(world)->containers.items[0].reason,
 		   S("CannotPullContainerError: no such image"));
 	assert_false(world_peek_report(world)->containers.items[0].exit_code.has);
@@ -508,6 +510,7 @@ TEST(a_stop_during_the_pull_ends_it_at_once)
 	world_payload(world, "t1", "STOPPED", APP);
 	world_expect_report(world, "t1", "STOPPED");
 	world_succeed(world, JOB_PULL, "app");
+	world_succeed(world, JOB_CREATE, NULL);
 	assert_int_equal(world->jobs.count, 0);
 	world_free(world);
 }

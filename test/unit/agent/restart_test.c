@@ -226,6 +226,9 @@ TEST(held_resources_are_held_after_a_restart)
 	world_free(world);
 }
 
+#define CHECK "\"healthCheckType\":\"docker\",\"dockerConfig\":{\"config\":\"{\\\"Healthcheck\\\":{\\\"Test\\\":[" \
+	"\\\"CMD\\\",\\\"ok\\\"],\\\"Interval\\\":10000000000,\\\"Retries\\\":2}}\"}"
+
 /* Whatever happens in whatever order, a quiet end comes: every task runs or is reported and gone. */
 
 static void random_job(struct world *world, struct random *random)
@@ -273,10 +276,18 @@ static void random_payload(struct world *world, struct random *random)
 		APP, APP "," SIDE,
 		SIDE ",{\"name\":\"app\",\"image\":\"i\",\"essential\":true,\"cpu\":900,\"dependsOn\":[{"
 		"\"containerName\":\"side\",\"condition\":\"SUCCESS\"}]}",
+		"{\"name\":\"db\",\"image\":\"i\",\"essential\":true,\"startTimeout\":100,\"restartPolicy\":{\"enabled\":true,"
+		"\"ignoredExitCodes\":[2],\"restartAttemptPeriod\":60}," CHECK "},{\"name\":\"app\",\"image\":\"i\","
+		"\"essential\":true,\"dependsOn\":[{\"containerName\":\"db\",\"condition\":\"HEALTHY\"}]}",
 	};
+	static const char eni[] = ",\"elasticNetworkInterfaces\":[{\"attachmentArn\":\"a\",\"ec2Id\":\"eni-1\","
+		"\"macAddress\":\"m\",\"ipv4Addresses\":[{\"privateAddress\":\"10.0.0.9\"}],"
+		"\"subnetGatewayIpv4Address\":\"10.0.0.1/24\"}]";
 	char id[8];
-	unsigned number = (unsigned)random_below(random, 6);
+	unsigned number = (unsigned)random_below(random, 8);
 
+	world->awsvpc = number >= 4;
+	world->task_tail = world->awsvpc ? eni : NULL;
 	snprintf(id, sizeof(id), "t%u", number);
 	world_payload(world, id, random_below(random, 3) ? "RUNNING" : "STOPPED", shapes[number % COUNT(shapes)]);
 }

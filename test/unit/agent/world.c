@@ -57,7 +57,7 @@ static struct world_job copy_job(struct world *world, const struct job *job)
 				 .task = arena_copy(&world->arena, job->task_id)};
 
 	assert_non_null(job->task);
-	if (job->kind != JOB_CREATE && job->kind != JOB_DESTROY)
+	if (job->kind != JOB_CREATE && job->kind != JOB_DESTROY && job->kind != JOB_RELEASE)
 		copy.container = arena_copy(&world->arena, job->task->containers.items[job->container].name);
 	return copy;
 }
@@ -84,6 +84,7 @@ static void absorb(struct world *world)
 	}
 	world->connects += out->connect;
 	world->terminal |= out->terminal;
+	world->health_changed |= out->health_changed;
 	world->error = out->error;
 	world->wake_at = out->wake_at;
 }
@@ -118,11 +119,13 @@ void world_start(struct world *world)
 	world_step(world, (struct agent_event){.type = AGENT_EVENT_START});
 }
 
-static void fact(struct world *world, struct fact fact)
+static void fact_at(struct world *world, usec at, struct fact fact)
 {
-	fact.at = world->now;
+	fact.at = at;
 	world_step(world, (struct agent_event){.type = AGENT_EVENT_FACT, .fact = &fact});
 }
+
+static void fact(struct world *world, struct fact done) { fact_at(world, world->now, done); }
 
 void world_crash(struct world *world)
 {
@@ -150,9 +153,10 @@ void world_crash(struct world *world)
 	for (size_t i = 0; i < world->held.count; i++) {
 		struct world_container *held = &world->held.items[i];
 
-		fact(world, (struct fact){.kind = FACT_FOUND, .task_id = held->task, .container = held->name,
-					  .running = held->running, .exit_code = held->exit_code,
-					  .runtime_id = S("run-1"), .ok = true});
+		fact_at(world, held->running ? held->started_at : held->ended_at,
+			(struct fact){.kind = FACT_FOUND, .task_id = held->task, .container = held->name,
+				      .running = held->running, .exit_code = held->exit_code,
+				      .started_at = held->started_at, .runtime_id = S("run-1"), .ok = true});
 	}
 	fact(world, (struct fact){.kind = FACT_RECONCILED, .ok = true});
 }
@@ -172,6 +176,7 @@ void world_message(struct world *world, const char *type, const char *json)
 	static const struct { const char *type; const struct shape *shape; } shapes[] = {
 		{ "PayloadMessage", &shape_acs_payload_message },
 		{ "HeartbeatMessage", &shape_acs_heartbeat_message },
+		{ "AttachTaskNetworkInterfacesMessage", &shape_acs_attach_task_network_interfaces_message },
 		{ "TaskManifestMessage", &shape_acs_task_manifest_message },
 		{ "TaskStopVerificationAck", &shape_acs_task_stop_verification_ack },
 		{ "IAMRoleCredentialsMessage", &shape_acs_iam_role_credentials_message },
@@ -198,14 +203,15 @@ void world_payload(struct world *world, const char *task, const char *status, co
 		"{\"clusterArn\":\"" CLUSTER_ARN "\",\"containerInstanceArn\":\"" INSTANCE_ARN "\","
 		"\"messageId\":\"m-%s\",\"seqNum\":1,\"tasks\":[{\"arn\":\"" TASK_ARN "\","
 		"\"taskClusterArn\":\"" CLUSTER_ARN "\",\"desiredStatus\":\"%s\",\"family\":\"web\",\"version\":\"1\","
-		"\"networkMode\":\"bridge\",\"containers\":[%s]}]}%c", task, task, status, containers, 0);
+		"\"networkMode\":\"%s\",\"containers\":[%s]%s}]}%c", task, task, status,
+		world->awsvpc ? "awsvpc" : "bridge", containers, world->task_tail ? world->task_tail : "", 0);
 
 	world_message(world, "PayloadMessage", json.ptr);
 }
 
 static const char *const job_names[] = {
 	[JOB_PULL] = "PULL", [JOB_CREATE] = "CREATE", [JOB_START] = "START", [JOB_SIGNAL] = "SIGNAL",
-	[JOB_DESTROY] = "DESTROY",
+	[JOB_PROBE] = "PROBE", [JOB_DESTROY] = "DESTROY", [JOB_RELEASE] = "RELEASE",
 };
 
 struct world_job world_take_job(struct world *world, enum job_kind kind, const char *container)
@@ -247,9 +253,13 @@ static void do_job(struct world *world, struct world_job job)
 	if (job.kind == JOB_PULL)
 		done.image_digest = S("sha256:aa");
 	if (job.kind == JOB_START) {
+		struct world_container *container = held(world, job.task, job.container);
+
 		done.runtime_id = S("run-1");
-		if (!held(world, job.task, job.container))
-			list_add(&world->held, ((struct world_container){job.task, job.container, true, 0}));
+		if (!container)
+			container = list_push(&world->held);
+		if (!container->running)
+			*container = (struct world_container){job.task, job.container, true, 0, world->now, 0};
 	}
 	for (size_t i = world->held.count; job.kind == JOB_DESTROY && i-- > 0;)
 		if (str_equal(world->held.items[i].task, job.task))
@@ -277,9 +287,10 @@ void world_exit(struct world *world, const char *task, const char *container, in
 	if (known) {
 		known->running = false;
 		known->exit_code = code;
+		known->ended_at = world->now;
 	}
 	fact(world, (struct fact){.kind = FACT_EXIT, .task_id = str_of(task), .container = str_of(container),
-				  .ok = true, .exit_code = code});
+				  .ok = true, .exit_code = code, .started_at = known ? known->started_at : 0});
 }
 
 struct world_call world_take_call(struct world *world, enum call_kind kind)

@@ -11,7 +11,7 @@ struct world_call { enum call_kind kind; uint64_t ticket; const struct operation
 struct world_said { struct str type; const void *value; };
 
 /* A container as a keeper would hold it. */
-struct world_container { struct str task, name; bool running; int exit_code; };
+struct world_container { struct str task, name; bool running; int exit_code; usec started_at, ended_at; };
 
 struct world {
 	struct agent_options options;
@@ -27,7 +27,9 @@ struct world {
 	LIST_OF(struct world_said) said;
 	LIST_OF(struct world_container) held;
 	unsigned connects;
-	bool terminal;
+	bool terminal, health_changed;
+	bool awsvpc;                                     /* payloads are of this network mode */
+	const char *task_tail;                           /* more members of the task, or NULL */
 	struct error error;
 };
 
@@ -41,7 +43,7 @@ void world_step(struct world *world, struct agent_event event);
 void world_pass(struct world *world, usec span);         /* time goes by, timers fire */
 
 void world_message(struct world *world, const char *type, const char *json);
-/* A payload of one task: `tail` are more members of the task, "" for RUNNING. */
+/* A payload of one task, in awsvpc mode and with more members when `world` says so. */
 void world_payload(struct world *world, const char *task, const char *status, const char *containers);
 
 /* The oldest job of this kind; fails the test when it is not there. */

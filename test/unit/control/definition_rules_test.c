@@ -105,8 +105,11 @@ static const struct refusal {
 	 "Fargate compatible task definitions do not support placementConstraints"},
 	{"Fargate has three log drivers", TASK(FARGATE WITH(",'logConfiguration':{'logDriver':'gelf'}")),
 	 "gelf is not a valid log driver. Must be one of [awslogs,splunk,awsfirelens]"},
-	{"awslogs needs its options", TASK(WITH(",'logConfiguration':{'logDriver':'awslogs'}")),
-	 "Log driver awslogs requires options: awslogs-region, awslogs-group"},
+	{"a host port is mapped once", TASK(WITH(",'portMappings':[{'containerPort':80,'hostPort':80},"
+	 "{'containerPort':81,'hostPort':80}]")), "The host port 80 is mapped more than once in the task definition."},
+	{"awslogs joins lines in one way", TASK(WITH(",'logConfiguration':{'logDriver':'awslogs','options':"
+	 "{'awslogs-datetime-format':'%Y','awslogs-multiline-pattern':'x'}}")),
+	 "Log driver awslogs does not take awslogs-datetime-format and awslogs-multiline-pattern together."},
 	{"awslogs on Fargate needs a prefix", TASK(FARGATE ROLE WITH(",'logConfiguration':{'logDriver':'awslogs',"
 	 "'options':{'awslogs-region':'us-east-1','awslogs-group':'g'}}")),
 	 "Log driver awslogs requires options: awslogs-region, awslogs-group, awslogs-stream-prefix"},
@@ -515,5 +518,77 @@ TEST(lists_of_a_container_have_limits)
 			assert_int_equal(settle(&arena, json, &definition, &error), count == lists[i].limit);
 			EXPECT_STR(str_of(error.text), str_of(count == lists[i].limit ? "" : lists[i].text));
 		}
+	}
+}
+
+/* ---- what AWS takes and Wherry does not do: refused with a word, after AWS's own texts */
+static const struct refusal unbuilt[] = {
+	{"Windows", TASK("'runtimePlatform':{'operatingSystemFamily':'WINDOWS_SERVER_2022_CORE'}," WITH("")),
+	 "Wherry does not do Windows containers (runtimePlatform.operatingSystemFamily) yet."},
+	{"accelerators", TASK("'inferenceAccelerators':[{'deviceName':'d','deviceType':'t'}]," WITH("")),
+	 "Wherry does not do inferenceAccelerators yet."},
+	{"App Mesh", TASK(AWSVPC "'proxyConfiguration':{'containerName':'app'}," WITH("")),
+	 "Wherry does not do proxyConfiguration (App Mesh) yet."},
+	{"fault injection", TASK("'enableFaultInjection':true," WITH("")), "Wherry does not do enableFaultInjection yet."},
+	{"EBS volumes", TASK("'volumes':[{'name':'v','configuredAtLaunch':true}]," WITH("")),
+	 "Wherry does not do volumes with configuredAtLaunch (EBS) yet."},
+	{"volume plugins", TASK("'volumes':[{'name':'v','dockerVolumeConfiguration':{'driver':'rexray'}}]," WITH("")),
+	 "Wherry does not do docker volume drivers other than local yet."},
+	{"secrets", TASK(ROLE WITH(",'secrets':[{'name':'n','valueFrom':'p'}]")), "Wherry does not do secrets yet (container 'app')."},
+	{"secrets of a driver", TASK(ROLE WITH(",'logConfiguration':{'logDriver':'awslogs','secretOptions':"
+	 "[{'name':'n','valueFrom':'p'}]}")), "Wherry does not do logConfiguration.secretOptions yet (container 'app')."},
+	{"registry logins", TASK(ROLE WITH(",'repositoryCredentials':{'credentialsParameter':'p'}")),
+	 "Wherry does not do repositoryCredentials yet (container 'app')."},
+	{"gMSA", TASK(WITH(",'credentialSpecs':['credentialspec:x']")), "Wherry does not do credentialSpecs (gMSA) yet (container 'app')."},
+	{"log routers", TASK(WITH(",'firelensConfiguration':{'type':'fluentbit'}")),
+	 "Wherry does not do firelensConfiguration yet (container 'app')."},
+	{"syslog", TASK(WITH(",'logConfiguration':{'logDriver':'syslog'}")), "Wherry does not do the log driver syslog yet (container 'app')."},
+	{"journald", TASK(WITH(",'logConfiguration':{'logDriver':'journald'}")),
+	 "Wherry does not do the log driver journald yet (container 'app')."},
+	{"gelf", TASK(WITH(",'logConfiguration':{'logDriver':'gelf'}")), "Wherry does not do the log driver gelf yet (container 'app')."},
+	{"fluentd", TASK(WITH(",'logConfiguration':{'logDriver':'fluentd'}")),
+	 "Wherry does not do the log driver fluentd yet (container 'app')."},
+	{"splunk", TASK(WITH(",'logConfiguration':{'logDriver':'splunk'}")), "Wherry does not do the log driver splunk yet (container 'app')."},
+	{"Neuron devices", TASK(WITH(",'resourceRequirements':[{'type':'NeuronDevice','value':'ALL'}]")),
+	 "Wherry does not do NeuronDevice resource requirements yet (container 'app')."},
+	{"version consistency", TASK(WITH(",'versionConsistency':'enabled'")),
+	 "Wherry does not do versionConsistency enabled yet (container 'app')."},
+	{"no network for one", TASK(WITH(",'disableNetworking':true")), "Wherry does not do disableNetworking yet (container 'app')."},
+};
+
+TEST(what_is_not_built_is_refused_and_not_ignored)
+{
+	for (size_t i = 0; i < COUNT(unbuilt); i++) {
+		auto_arena arena = {0};
+		struct ecs_task_definition *definition;
+		struct error err = {0};
+
+		if (!settle(&arena, json_of(&arena, unbuilt[i].request), &definition, &err))
+			fail_msg("%s: %s", unbuilt[i].sentence, err.text);
+		if (definition_check_built(definition, &err))
+			fail_msg("%s: not refused", unbuilt[i].sentence);
+		EXPECT_STR(str_of(err.text), str_of(unbuilt[i].text));
+		assert_int_equal(err.code, ERROR_CLIENT);
+	}
+}
+
+TEST(what_is_built_is_accepted)
+{
+	static const char *const rows[] = {
+		TASK(WITH(",'logConfiguration':{'logDriver':'awslogs'}")), TASK(WITH(",'logConfiguration':{'logDriver':'none'}")),
+		TASK(WITH(",'logConfiguration':{'logDriver':'json-file'}")), TASK(WITH(",'versionConsistency':'disabled'")),
+		TASK(WITH(",'resourceRequirements':[{'type':'GPU','value':'1'}]")),
+		TASK("'volumes':[{'name':'v','dockerVolumeConfiguration':{'driver':'local','scope':'shared'}}]," WITH("")),
+		TASK("'volumes':[{'name':'v','efsVolumeConfiguration':{'fileSystemId':'fs-1'}}]," WITH("")),
+		TASK(WITH(",'environmentFiles':[{'type':'s3','value':'arn:aws:s3:::b/x.env'}]")),
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		auto_arena arena = {0};
+		struct ecs_task_definition *definition;
+		struct error err = {0};
+
+		if (!settle(&arena, json_of(&arena, rows[i]), &definition, &err) || !definition_check_built(definition, &err))
+			fail_msg("%s: %s", rows[i], err.text);
 	}
 }

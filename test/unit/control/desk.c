@@ -1,5 +1,8 @@
 #include "test/unit/control/desk.h"
+#include "api/ec2.h"
 #include "api/ecs.h"
+#include "api/efs.h"
+#include "api/logs.h"
 #include "wire/json.h"
 
 #define START ((usec)1700000000 * USEC_PER_SEC)
@@ -48,9 +51,23 @@ static struct str answer(struct desk *desk, const struct reply *reply)
 	return swap(&desk->arena, buffer_str(&text), '"', '\'');
 }
 
+/* "efs:TagResource", or a plain name of ECS or else EC2. */
+static const struct operation *find_operation(const char *name)
+{
+	static const struct { struct str prefix; const struct api *api; } services[] = {
+		{STR_INIT("logs:"), &api_logs}, {STR_INIT("efs:"), &api_efs}, {STR_INIT("ec2:"), &api_ec2}, {STR_INIT(""), &api_ecs}, {STR_INIT(""), &api_ec2},
+	};
+	const struct operation *operation = NULL;
+
+	for (size_t i = 0; i < COUNT(services) && !operation; i++)
+		if (str_starts(str_of(name), services[i].prefix))
+			operation = api_find(services[i].api, str_of(name + services[i].prefix.len));
+	return operation;
+}
+
 struct str desk_call(struct desk *desk, const char *operation, const char *request)
 {
-	const struct operation *row = api_find(&api_ecs, str_of(operation));
+	const struct operation *row = find_operation(operation);
 	struct event event = {
 		.type = EVENT_CALL, .now = desk->now, .seed = ++desk->seed, .arena = &desk->arena,
 		.call = {.ticket = desk->seed, .operation = row, .region = str_of(desk->region),
@@ -62,6 +79,8 @@ struct str desk_call(struct desk *desk, const char *operation, const char *reque
 	effects_clear(&desk->effects);
 	plane_step(desk->plane, &event, &desk->effects);
 	plane_check(desk->plane);
+	if (desk->effects.logs.count && desk->effects.logs.items[0].ticket == event.call.ticket)
+		return S("parked");
 	assert_int_equal(desk->effects.replies.count, 1);
 	assert_int_equal(desk->effects.replies.items[0].ticket, event.call.ticket);
 	return answer(desk, &desk->effects.replies.items[0]);
@@ -93,14 +112,29 @@ void desk_wait(struct desk *desk, usec span)
 	step(desk, (struct event){.type = EVENT_TICK});
 }
 
+void desk_telemetry(struct desk *desk, const char *type, const void *message)
+{
+	step(desk, (struct event){
+		.type = EVENT_SESSION_MESSAGE,
+		.session = {.session = 999999, .region = str_of(desk->region), .type = str_of(type), .message = message,
+			    .caller = {.kind = CALLER_AGENT, .account = S("123456789012"), .arn = str_of(desk->arn)}},
+	});
+}
+
 struct str desk_instance(struct desk *desk, const char *cluster)
+{
+	return desk_machine(desk, cluster, "", "");
+}
+
+struct str desk_machine(struct desk *desk, const char *cluster, const char *resources, const char *attributes)
 {
 	struct str request = arena_printf(&desk->arena, "{'cluster':'%s','totalResources':["
 					  "{'name':'CPU','type':'INTEGER','integerValue':4096},"
 					  "{'name':'MEMORY','type':'INTEGER','integerValue':8192},"
 					  "{'name':'PORTS','type':'STRINGSET','stringSetValue':['22']},"
-					  "{'name':'PORTS_UDP','type':'STRINGSET','stringSetValue':[]}],"
-					  "'versionInfo':{'agentVersion':'1.99.0','dockerVersion':'DockerVersion: 26.0.0'}}", cluster);
+					  "{'name':'PORTS_UDP','type':'STRINGSET','stringSetValue':[]}%s],'attributes':[%s],"
+					  "'versionInfo':{'agentVersion':'1.99.0','dockerVersion':'DockerVersion: 26.0.0'}}", cluster,
+					  resources, attributes);
 	struct str instance = desk_member(desk, "RegisterContainerInstance", arena_cstr(&desk->arena, request),
 					  "containerInstance");
 	struct str arn;

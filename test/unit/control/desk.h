@@ -19,13 +19,18 @@ void desk_init(struct desk *desk);
 void desk_fini(struct desk *desk);
 #define auto_desk __attribute__((cleanup(desk_fini))) struct desk
 
-/* Any failing answer, and records of a refused call, end the test. */
+/* `operation`: "efs:TagResource", or a plain name of ECS or EC2. Any failing answer, and records of a refused call, end the test.
+ * A call that the log desk answers gives "parked". */
 struct str desk_call(struct desk *desk, const char *operation, const char *request);
 struct str desk_member(struct desk *desk, const char *operation, const char *request, const char *member);
 
 /* Registers an instance of 4 CPUs and 8 GiB with `cluster` and connects its agent; gives its ARN. */
 struct str desk_instance(struct desk *desk, const char *cluster);
+/* The same with more resources (", {…}" or "") and with attributes ("{…},{…}"). */
+struct str desk_machine(struct desk *desk, const char *cluster, const char *resources, const char *attributes);
 void desk_wait(struct desk *desk, usec span);            /* time passes */
+/* A message of the telemetry channel. */
+void desk_telemetry(struct desk *desk, const char *type, const void *message);
 
 #define EXPECT_CALL(desk, operation, request, expected) \
 	EXPECT_STR(desk_call((desk), (operation), (request)), str_of(expected))

@@ -534,7 +534,7 @@ TEST(bad_requests_get_the_errors_of_aws)
 		 "'clientToken':'0123456789012345678901234567890123456'}",
 		 "InvalidParameterException: idempotency token longer than 36."},
 		{"CreateService", "{'serviceName':'a','taskDefinition':'web','desiredCount':1,'launchType':'FARGATE'}",
-		 "UnsupportedFeatureException: Wherry does not support the FARGATE launch type yet."},
+		 "ClientException: Task definition does not support launch_type FARGATE."},
 		{"CreateService", "{'serviceName':'a','taskDefinition':'web','desiredCount':1,'schedulingStrategy':'DAEMON'}",
 		 "UnsupportedFeatureException: Wherry does not support the DAEMON scheduling strategy yet."},
 		{"CreateService", "{'serviceName':'a','taskDefinition':'web','desiredCount':1,'loadBalancers':[{'containerName':'c'}]}",

@@ -160,11 +160,11 @@ static const struct { const char *script, *members, *host, *output; } sights[] =
 	 "1 task /root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"},
 	{"id; grep Cap[EB] /proc/self/status; grep -e Seccomp: -e NoNewPrivs /proc/self/status", "", "{}",
 	 "uid=0(root) gid=0(root) groups=0(root)\nCapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"
-	 "NoNewPrivs:\t0\nSeccomp:\t2\n"},
+	 "NoNewPrivs:\t1\nSeccomp:\t2\n"},
 	{"grep -e CapEff -e NoNewPrivs /proc/self/status", "",
 	 "{\\\"CapDrop\\\":[\\\"ALL\\\"],\\\"CapAdd\\\":[\\\"NET_ADMIN\\\"],"
-	 "\\\"SecurityOpt\\\":[\\\"no-new-privileges\\\"]}",
-	 "CapEff:\t0000000000001000\nNoNewPrivs:\t1\n"},
+	 "\\\"SecurityOpt\\\":[\\\"no-new-privileges:false\\\"]}",
+	 "CapEff:\t0000000000001000\nNoNewPrivs:\t0\n"},
 	{"grep Seccomp: /proc/self/status; mount -t tmpfs x /tmp && echo mounted; cat /proc/self/oom_score_adj", "",
 	 "{\\\"Privileged\\\":true}", "Seccomp:\t0\nmounted\n0\n"},
 	{"mount -t tmpfs x /tmp 2>/dev/null || echo refused; touch /x 2>/dev/null || echo read-only", "",
@@ -246,15 +246,18 @@ TEST(the_image_and_the_task_definition_are_merged_as_docker_does)
 TEST(what_cannot_be_done_is_refused_with_its_reason)
 {
 	static const struct { const char *members, *host, *reason; } rows[] = {
-		{"", "{\\\"Init\\\":true}", "CannotCreateContainerError: initProcessEnabled is not supported"},
 		{"", "{\\\"NetworkMode\\\":\\\"awsvpc\\\"}", "CannotCreateContainerError: network mode awsvpc"},
 		{"", "{\\\"LogConfig\\\":{\\\"Type\\\":\\\"syslog\\\"}}",
-		 "CannotCreateContainerError: logging driver syslog"},
+		 "CannotCreateContainerError: logger: no log driver named 'syslog'"},
 		{"", "{\\\"CapAdd\\\":[\\\"FLY\\\"]}", "CannotCreateContainerError: unknown capability \"FLY\""},
 		{"", "{\\\"Memory\\\":\\\"much\\\"}", "HostConfigError: "},
 		{"", "{\\\"Devices\\\":[{\\\"PathOnHost\\\":\\\"/dev/nothing-here\\\"}]}",
 		 "CannotCreateContainerError: device"},
-		{",\"volumesFrom\":[{\"sourceContainer\":\"x\"}]", "{}", "CannotCreateContainerError: volumesFrom"},
+		{",\"volumesFrom\":[{\"sourceContainer\":\"x\"}]", "{}",
+		 "CannotCreateContainerError: volumesFrom: there is no container 'x'"},
+		{",\"volumesFrom\":[{\"sourceContainer\":\"app\"}]", "{}",
+		 "CannotCreateContainerError: volumesFrom goes round in a circle"},
+		{",\"links\":[\"nobody\"]", "{}", "CannotCreateContainerError: could not get container for nobody"},
 		{",\"secrets\":[{\"name\":\"S\"}]", "{}", "CannotCreateContainerError: secrets"},
 		{",\"mountPoints\":[{\"sourceVolume\":\"nowhere\",\"containerPath\":\"/x\"}]", "{}",
 		 "InvalidVolumeError: there is no volume 'nowhere'"},

@@ -61,7 +61,7 @@ TEST(a_state_file_tells_how_a_container_ended_without_its_keeper)
 	assert_false(keeper_read_state(path, &event, &err));
 	assert_int_equal(err.code, ERROR_NOT_FOUND);
 	assert_true(file_write(AT_FDCWD, arena_printf(&arena, "%s/state%c", folder.path, '\0').ptr,
-			       S("version 1\nphase exited\npid 7\nstarted_at 1000\nfinished_at 2000\n"
+			       S("version 2\nphase exited\npid 7\nstarted_at 1000\nfinished_at 2000\n"
 				 "exit_code 137\nout_of_memory 1\n"), 0600, &err));
 	assert_true(keeper_read_state(path, &event, &err));
 	assert_int_equal(event.kind, KEEPER_HAS_EXITED);

@@ -11,7 +11,7 @@
 #include "os/clock.h"
 #include "wire/json.h"
 
-enum { FACT_PATIENCE_SEC = 20, LOG_LIMIT = 256 << 20 };
+enum { FACT_PATIENCE_SEC = 90, LOG_LIMIT = 256 << 20 };
 
 struct str world_shell(struct world *world, const char *format, ...)
 {
@@ -39,7 +39,7 @@ struct str world_shell(struct world *world, const char *format, ...)
 static const char archive_script[] =
 	"set -e; cd %s; mkdir -p root/bin root/etc root/data root/proc root/sys root/dev root/tmp archive;"
 	"cp $(command -v busybox) root/bin/busybox;"
-	"for a in sh sleep echo cat id ls seq head dd true false env pwd kill touch mount hostname wc stat tail; do "
+	"for a in tr cut grep sh sleep echo cat id ls seq head dd true false env pwd kill touch mount hostname wc stat tail; do "
 	"ln -sf busybox root/bin/$a; done;"
 	"printf 'root:x:0:0:root:/root:/bin/sh\\napp:x:1000:1001::/home/app:/bin/sh\\n' > root/etc/passwd;"
 	"printf 'root:x:0:\\napp:x:1001:\\nstaff:x:50:app\\n' > root/etc/group;"
@@ -222,6 +222,20 @@ void world_submit(struct world *world, enum job_kind kind, struct str id, struct
 {
 	hands_submit(world->hands, &(struct job){.kind = kind, .task_id = id, .task = task,
 						 .container = container, .signal = signal});
+}
+
+struct fact world_expect_any(struct world *world)
+{
+	usec give_up = clock_monotonic() + FACT_PATIENCE_SEC * USEC_PER_SEC;
+	struct pollfd poller = {.fd = hands_fd(world->hands), .events = POLLIN};
+	struct fact fact;
+
+	while (!hands_next(world->hands, &world->arena, &fact)) {
+		if (clock_monotonic() > give_up)
+			fail_msg("no fact came");
+		poll(&poller, 1, 1000);
+	}
+	return fact;
 }
 
 struct fact world_expect(struct world *world, enum fact_kind kind)

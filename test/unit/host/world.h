@@ -29,6 +29,7 @@ void world_submit(struct world *world, enum job_kind kind, struct str id, struct
 		  uint32_t container, int signal);
 /* The next fact of this kind within 20 s; others before it are an error. */
 struct fact world_expect(struct world *world, enum fact_kind kind);
+struct fact world_expect_any(struct world *world);
 struct fact world_expect_ok(struct world *world, enum fact_kind kind);
 /* PULL, CREATE and START of all containers. */
 void world_run(struct world *world, struct str id, struct agent_task *task);

@@ -57,6 +57,9 @@ TEST(without_a_file_the_defaults_count)
 	assert_true(settings.agent.memory_mib > 0);
 	assert_true(has_attribute(&settings, S("ecs.capability.full-sync")));
 	assert_true(has_attribute(&settings, S("ecs.os-type")));
+	assert_true(has_attribute(&settings, S("ecs.capability.task-eni")));
+	assert_true(has_attribute(&settings, S("ecs.capability.container-health-check")));
+	assert_true(has_attribute(&settings, S("com.amazonaws.ecs.capability.logging-driver.awslogs")));
 	assert_false(has_attribute(&settings, S("ecs.capability.external")));
 }
 
@@ -81,6 +84,7 @@ TEST(the_file_is_read_and_the_environment_wins)
 	assert_int_equal(settings.port_high, 40010);
 	assert_false(has_attribute(&settings, S("com.amazonaws.ecs.capability.privileged-container")));
 	assert_true(has_attribute(&settings, S("ecs.capability.external")));
+	assert_false(has_attribute(&settings, S("ecs.capability.task-eni")));
 }
 
 TEST(a_bad_value_is_an_error_that_names_its_variable)

@@ -1,12 +1,14 @@
+#include "api/ec2.h"
 #include "api/ecs.h"
+#include "api/efs.h"
 #include "server/faults.h"
 #include "test/test.h"
 #include "wire/json.h"
 
 /* What an input is refused with: "Name: text"; "" when it passes. */
-static struct str fault(struct arena *arena, const char *name, const char *json)
+static struct str fault_of(struct arena *arena, const struct api *api, const char *name, const char *json)
 {
-	const struct operation *operation = api_find(&api_ecs, str_of(name));
+	const struct operation *operation = api_find(api, str_of(name));
 	struct json_fault trouble = {0};
 	struct error error = {0};
 	void *input;
@@ -21,6 +23,11 @@ static struct str fault(struct arena *arena, const char *name, const char *json)
 	}
 	return fine ? S("")
 		    : arena_printf(arena, "%.*s: %s", STR(error_wire_name(error.code)), error.text);
+}
+
+static struct str fault(struct arena *arena, const char *name, const char *json)
+{
+	return fault_of(arena, &api_ecs, name, json);
 }
 
 TEST(missing_members_have_known_words)
@@ -57,4 +64,35 @@ TEST(unknown_words_list_the_known_ones)
 			 "{\"containerInstances\":[\"a\"],\"status\":\"X\"}"),
 		   S("InvalidParameterException: Container instance status should be one of "
 		     "[ACTIVE, DRAINING]"));
+}
+
+TEST(ec2_has_words_of_its_own)
+{
+	auto_arena arena = {0};
+
+	EXPECT_STR(fault_of(&arena, &api_ec2, "DeleteVpc", "{}"),
+		   S("MissingParameter: The request must contain the parameter VpcId"));
+	EXPECT_STR(fault_of(&arena, &api_ec2, "DescribeVpcs", "{\"MaxResults\":4}"),
+		   S("InvalidParameterValue: Value ( 4 ) for parameter MaxResults is invalid. Expecting a value greater than or "
+		     "equal to 5."));
+	EXPECT_STR(fault_of(&arena, &api_ec2, "DescribeVpcs", "{\"MaxResults\":1001}"),
+		   S("InvalidParameterValue: Value ( 1001 ) for parameter MaxResults is invalid. Expecting a value less than or "
+		     "equal to 1000."));
+	EXPECT_STR(fault_of(&arena, &api_ec2, "CreateVpc", "{\"instanceTenancy\":\"cosy\"}"),
+		   S("InvalidParameterValue: Invalid value 'cosy' for InstanceTenancy"));
+}
+
+TEST(the_others_share_a_sentence)
+{
+	auto_arena arena = {0};
+
+	EXPECT_STR(fault_of(&arena, &api_efs, "CreateTags", "{\"FileSystemId\":\"fs-1\",\"Tags\":[{\"Key\":\"a\"}]}"),
+		   S("BadRequest: 1 validation error detected: Value null at 'Tags.1.member.Value' failed to satisfy constraint: "
+		     "Member must not be null"));
+	EXPECT_STR(fault_of(&arena, &api_efs, "UntagResource", "{\"ResourceId\":\"fs-1\",\"TagKeys\":[]}"),
+		   S("BadRequest: 1 validation error detected: Value null at 'TagKeys' failed to satisfy constraint: "
+		     "Member must have length greater than or equal to 1"));
+	EXPECT_STR(fault_of(&arena, &api_efs, "CreateFileSystem", "{\"CreationToken\":\"a\",\"ThroughputMode\":\"x\"}"),
+		   S("BadRequest: 1 validation error detected: Value 'x' at 'ThroughputMode' failed to satisfy constraint: "
+		     "Member must satisfy enum value set: [bursting, provisioned, elastic]"));
 }

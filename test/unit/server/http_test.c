@@ -1,4 +1,5 @@
 #include "server/http.h"
+#include <stdio.h>
 #include "server/server.h"
 #include "test/test.h"
 
@@ -63,6 +64,27 @@ TEST(a_request_reads_the_same_in_pieces_of_any_size)
 		EXPECT_STR(buffer_str(&request->body), S("abcde"));
 		assert_true(request->keep_alive);
 		assert_true(http_reader_is_idle(&reading->reader));
+		reading_free(reading);
+	}
+}
+
+TEST(put_log_events_may_have_a_larger_body)
+{
+	static const struct { const char *operation; size_t length; enum http_outcome outcome; } rows[] = {
+		{"PutLogEvents", SERVER_LOGS_BODY_LIMIT, HTTP_READ_HEAD}, {"PutLogEvents", SERVER_LOGS_BODY_LIMIT + 1, HTTP_READ_REFUSED},
+		{"GetLogEvents", SERVER_LOGS_BODY_LIMIT, HTTP_READ_REFUSED},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct reading *reading = reading_new();
+		char text[256];
+		size_t used;
+
+		snprintf(text, sizeof(text), "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: Logs_20140328.%s\r\nContent-Length: %zu\r\n\r\n",
+			 rows[i].operation, rows[i].length);
+		assert_int_equal(http_read(&reading->reader, &reading->request, str_of(text), &used), rows[i].outcome);
+		if (rows[i].outcome == HTTP_READ_REFUSED)
+			assert_int_equal(reading->reader.status, 413);
 		reading_free(reading);
 	}
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "api/ecs.h"
+#include "api/logs.h"
 #include "api/wherry.h"
 #include "os/file.h"
 #include "test/test.h"
@@ -69,6 +70,10 @@ TEST(the_agent_may_make_its_own_calls_only)
 	assert_false(keys_allow(&agent, api_find(&api_ecs, S("RunTask"))));
 	assert_false(keys_allow(&agent, api_find(&api_ecs, S("DeleteCluster"))));
 	assert_false(keys_allow(&agent, api_find(&api_wherry, S("Overview"))));
+	assert_true(keys_allow(&agent, api_find(&api_wherry, S("WatchNetwork"))));
+	assert_true(keys_allow(&agent, api_find(&api_logs, S("PutLogEvents"))));
+	assert_false(keys_allow(&agent, api_find(&api_logs, S("GetLogEvents"))));
+	assert_false(keys_allow(&agent, api_find(&api_logs, S("TagResource"))));
 }
 
 TEST(a_file_without_a_key_is_an_error)

@@ -36,7 +36,7 @@ TEST(a_task_is_placed_runs_and_stops)
 	EXPECT_TRACE(sim,
 		"[  2.0] task 1       placed on instance 1\n"
 		"[  2.1] task 1       PENDING -> RUNNING\n"
-		"[  2.5] task 1       RUNNING -> STOPPED (Essential container in task exited)\n");
+		"[  2.6] task 1       RUNNING -> STOPPED (Essential container in task exited)\n");
 	end(sim);
 }
 
@@ -149,6 +149,75 @@ TEST(a_task_without_room_waits_until_there_is_some)
 	sim_call(sim, "DeleteService", "{\"service\":\"first\",\"force\":true}");
 	sim_run_until_steady(sim);
 	assert_true(str_contains(sim_take_facts(sim), S("task 2       placed on instance 1 for service second\n")));
+	end(sim);
+}
+
+#define CHECKED "\"healthCheck\":{\"command\":[\"CMD\",\"ok\"],\"interval\":5,\"retries\":1}"
+
+TEST(what_waits_for_health_starts_after_the_first_passed_probe)
+{
+	struct sim *sim = world_with(1);
+
+	sim_call(sim, "RegisterTaskDefinition", "{\"family\":\"pair\",\"containerDefinitions\":[{\"name\":\"db\",\"image\":"
+		 "\"web:1\",\"memory\":64," CHECKED "},{\"name\":\"app\",\"image\":\"web:2\",\"memory\":64,\"dependsOn\":"
+		 "[{\"containerName\":\"db\",\"condition\":\"HEALTHY\"}]}]}");
+	sim_call(sim, "RunTask", "{\"taskDefinition\":\"pair\"}");
+	sim_run_for(sim, 4 * USEC_PER_SEC);
+	assert_int_equal(sim_count_running(sim, "db"), 1);
+	assert_int_equal(sim_count_running(sim, "app"), 0);
+	sim_run_until_steady(sim);
+	EXPECT_TRACE(sim,
+		"[  2.0] task 1       placed on instance 1\n"
+		"[  7.1] task 1       PENDING -> RUNNING\n");
+	end(sim);
+}
+
+TEST(a_container_with_a_restart_policy_starts_again_and_nobody_hears_of_it)
+{
+	struct sim *sim = world_with(1);
+
+	sim_call(sim, "RegisterTaskDefinition", "{\"family\":\"phoenix\",\"containerDefinitions\":[{\"name\":\"app\",\"image\":"
+		 "\"web:1\",\"memory\":64,\"restartPolicy\":{\"enabled\":true,\"restartAttemptPeriod\":60}}]}");
+	sim_call(sim, "RunTask", "{\"taskDefinition\":\"phoenix\"}");
+	sim_run_until_steady(sim);
+	sim_take_facts(sim);
+	for (int i = 0; i < 3; i++) {
+		sim_run_for(sim, 61 * USEC_PER_SEC);
+		sim_exit_container(sim, "app", 1);
+		sim_run_for(sim, USEC_PER_SEC);
+		assert_int_equal(sim_count_running(sim, "app"), 1);
+	}
+	EXPECT_TRACE(sim, "");
+	sim_exit_container(sim, "app", 1);
+	sim_run_until_steady(sim);
+	assert_true(str_contains(sim_take_facts(sim), S("RUNNING -> STOPPED (Essential container in task exited)")));
+	end(sim);
+}
+
+static struct str first_subnet(struct sim *sim)
+{
+	struct str rest = sim_call(sim, "DescribeSubnets", "{}");
+
+	while (rest.len && !str_starts(rest, S("subnet-")))
+		rest = str_slice(rest, 1, rest.len);
+	return str_slice(rest, 0, str_find(rest, '"'));
+}
+
+TEST(a_fargate_task_has_an_interface_for_as_long_as_it_lives)
+{
+	struct sim *sim = world_with(1);
+	auto_arena arena = {0};
+
+	sim_call(sim, "RegisterTaskDefinition", "{\"family\":\"net\",\"networkMode\":\"awsvpc\",\"cpu\":\"256\",\"memory\":\"512\","
+		 "\"requiresCompatibilities\":[\"FARGATE\"],\"containerDefinitions\":[{\"name\":\"app\",\"image\":\"web:1\"}]}");
+	sim_call(sim, "RunTask", arena_printf(&arena, "{\"taskDefinition\":\"net\",\"launchType\":\"FARGATE\","
+		 "\"networkConfiguration\":{\"awsvpcConfiguration\":{\"subnets\":[\"%.*s\"]}}}%c", STR(first_subnet(sim)), 0).ptr);
+	sim_run_until_steady(sim);
+	assert_int_equal(sim_count_running(sim, "app"), 1);
+	assert_true(str_contains(sim_call(sim, "DescribeNetworkInterfaces", "{}"), S("eni-")));
+	sim_exit_container(sim, "app", 0);
+	sim_run_until_steady(sim);
+	assert_false(str_contains(sim_call(sim, "DescribeNetworkInterfaces", "{}"), S("eni-")));
 	end(sim);
 }
 

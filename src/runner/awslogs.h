@@ -1,0 +1,34 @@
+/* awslogs.h - the shipping half of the awslogs driver: containers' logs to CloudWatch Logs.
+ *
+ * A keeper writes the log (host/log_progress.h); one thread here reads it, joins parts and multi-line messages, and puts
+ * batches of at most 1 MiB, each half second or when a batch is full (neighbours 4.3, 4.9). A position moves on only
+ * when the service has acknowledged, so neither a crash of the agent nor a service that is away loses a line: in
+ * blocking mode the container waits, in non-blocking mode the keeper counts what it drops and a line in the log says so.
+ * What is to be shipped is found again by the files DATA/logs/TASK/C.ship. Empty lines are left out, as docker does. */
+#pragma once
+#include "api/agent.h"
+#include "client/client.h"
+
+enum {
+	AWSLOGS_BATCH_EVENTS = 10000,
+	AWSLOGS_BATCH_BYTES = 1 << 20,                   /* messages, and 26 bytes for each */
+	AWSLOGS_EVENT_OVERHEAD = 26,
+	AWSLOGS_EVENT_BYTES = 262118,                    /* of one message: docker's; longer lines are split */
+	AWSLOGS_FLUSH_MSEC = 500,
+	AWSLOGS_LOGS_LIMIT = 100000,
+};
+
+struct awslogs;
+
+struct awslogs_options {
+	const struct client_options *client;             /* borrowed; region and endpoint where a log names none */
+	struct str folder;                               /* DATA/logs */
+};
+
+bool awslogs_new(const struct awslogs_options *options, struct awslogs **ret_awslogs, struct error *err);
+void awslogs_free(struct awslogs *awslogs);              /* ends the thread; what is left waits for the next one */
+
+/* Before a container starts: makes its stream (and group, when asked), and has its log shipped from now on. Fails with
+ * a whole reason. Thread-safe; `self` is the struct awslogs: the hands call it through hands_options. */
+bool awslogs_open(void *self, struct str task_id, struct str container, const struct agent_log_target *target,
+		  struct error *err);

@@ -1,0 +1,182 @@
+#include "server/log_desk.h"
+#include <errno.h>
+#include <stdatomic.h>
+#include "api/logs.h"
+#include "os/clock.h"
+#include "server/brain.h"
+#include "test/test.h"
+
+static void wake_nobody(struct outbox *outbox)
+{
+	(void)outbox;
+}
+
+struct bench {
+	struct outbox outbox;
+	struct log_store *store;
+	struct log_desk *desk;
+	atomic_uint answered, failures;
+};
+
+static void note_answer(void *self)
+{
+	atomic_fetch_add(&((struct bench *)self)->answered, 1);
+}
+
+static void note_failure(void *self, const struct error *error)
+{
+	(void)error;
+	atomic_fetch_add(&((struct bench *)self)->failures, 1);
+}
+
+static void bench_init(struct bench *bench)
+{
+	struct error error;
+
+	*bench = (struct bench){0};
+	outbox_init(&bench->outbox, wake_nobody);
+	assert_true(log_store_open_memory(&bench->store, &error));
+	bench->desk = log_desk_start(&(struct log_desk_options){
+		.store = bench->store, .answered = note_answer, .on_failure = note_failure, .self = bench});
+}
+
+static void bench_fini(struct bench *bench)
+{
+	log_desk_stop(bench->desk);
+	outbox_fini(&bench->outbox);
+	log_store_close(bench->store);
+}
+
+static struct logs_input_log_event one_event = {.timestamp = {5, true}, .message = STR_INIT("hello")};
+static const struct logs_put_log_events_request put_input = {.log_events = {&one_event, 1}};
+static const struct logs_get_log_events_request get_input = {.log_stream_name = STR_INIT("s")};
+static struct str group_arn = STR_INIT("arn:g");
+static const struct logs_start_live_tail_request tail_input = {.log_group_identifiers = {&group_arn, 1}};
+
+static void give(struct bench *bench, struct work *work, enum log_task task, enum logs_operation operation, const void *input)
+{
+	struct log_stream_name stream = {7, S("s")}, group = {3, S("arn:g")};
+	struct log_work work_for_desk = {
+		.task = task, .ticket = (uintptr_t)work, .operation = &api_logs.operations[operation], .input = input,
+		.streams = &stream, .stream_count = 1, .groups = &group, .group_count = 1, .event_count = 1,
+		.realm = S("1/r"), .group = S("g"),
+	};
+	struct link jobs;
+
+	if (work)
+		*work = (struct work){.kind = WORK_CALL, .home = &bench->outbox, .protocol = &protocol_json_1_1,
+				      .call = {.operation = &api_logs.operations[operation]}};
+	chain_init(&jobs);
+	chain_append(&jobs, &log_job_new(&work_for_desk)->link);
+	log_desk_take(bench->desk, &jobs);
+}
+
+/* The next thing that comes home. */
+static struct work *await(struct bench *bench)
+{
+	usec deadline = clock_monotonic() + 20 * USEC_PER_SEC;
+
+	while (clock_monotonic() < deadline) {
+		struct work *work = NULL;
+
+		pthread_mutex_lock(&bench->outbox.mutex);
+		if (!chain_empty(&bench->outbox.works)) {
+			work = CONTAINER_OF(bench->outbox.works.next, struct work, link);
+			link_remove(&work->link);
+		}
+		pthread_mutex_unlock(&bench->outbox.mutex);
+		if (work)
+			return work;
+		clock_sleep(200);
+	}
+	fail_msg("nothing came home");
+	return NULL;
+}
+
+TEST(a_read_after_an_answered_put_finds_it)
+{
+	struct work put, get;
+	struct bench bench;
+
+	bench_init(&bench);
+	give(&bench, &put, LOG_PUT, LOGS_OPERATION_PUT_LOG_EVENTS, &put_input);
+	assert_ptr_equal(await(&bench), &put);
+	give(&bench, &get, LOG_READ, LOGS_OPERATION_GET_LOG_EVENTS, &get_input);
+	assert_ptr_equal(await(&bench), &get);
+	assert_true(str_contains(buffer_str(&get.answer.body), S("\"message\":\"hello\"")));
+	assert_int_equal(atomic_load(&bench.answered), 2);
+	buffer_fini(&get.answer.body);
+	bench_fini(&bench);
+}
+
+TEST(a_put_that_could_not_be_written_ends_everything)
+{
+	struct work put, again, get;
+	struct bench bench;
+
+	bench_init(&bench);
+	log_store_fail_next(bench.store, ENOSPC);
+	give(&bench, &put, LOG_PUT, LOGS_OPERATION_PUT_LOG_EVENTS, &put_input);
+	assert_ptr_equal(await(&bench), &put);
+	assert_int_equal(put.answer.status, 500);
+	give(&bench, &again, LOG_PUT, LOGS_OPERATION_PUT_LOG_EVENTS, &put_input);
+	assert_ptr_equal(await(&bench), &again);
+	assert_int_equal(again.answer.status, 500);
+	give(&bench, &get, LOG_READ, LOGS_OPERATION_GET_LOG_EVENTS, &get_input);
+	assert_ptr_equal(await(&bench), &get);
+	assert_int_equal(get.answer.status, 500);
+	assert_int_equal(atomic_load(&bench.failures), 1);
+	buffer_fini(&put.answer.body);
+	buffer_fini(&again.answer.body);
+	buffer_fini(&get.answer.body);
+	bench_fini(&bench);
+}
+
+TEST(a_live_tail_comes_in_pieces_and_ends_with_its_client)
+{
+	struct work tail, put, *piece;
+	struct bench bench;
+	bool heard = false;
+
+	bench_init(&bench);
+	give(&bench, &tail, LOG_TAIL, LOGS_OPERATION_START_LIVE_TAIL, &tail_input);
+	piece = await(&bench);
+	assert_int_equal(piece->kind, WORK_STREAM);
+	assert_ptr_equal(piece->stream_of, &tail);
+	brain_work_free(piece);
+	give(&bench, &put, LOG_PUT, LOGS_OPERATION_PUT_LOG_EVENTS, &put_input);
+	while (!heard) {
+		piece = await(&bench);
+		if (piece == &put)
+			continue;
+		heard = str_contains(buffer_str(&piece->answer.body), S("hello"));
+		brain_work_free(piece);
+	}
+	atomic_store(&tail.gone, true);
+	while ((piece = await(&bench)) != &tail)
+		brain_work_free(piece);
+	assert_int_equal(tail.kind, WORK_STREAM_END);
+	bench_fini(&bench);
+}
+
+TEST(a_stopping_desk_answers_what_it_was_given_and_ends_its_tails)
+{
+	struct work tail, put;
+	struct bench bench;
+	size_t home = 0;
+
+	bench_init(&bench);
+	give(&bench, &tail, LOG_TAIL, LOGS_OPERATION_START_LIVE_TAIL, &tail_input);
+	give(&bench, &put, LOG_PUT, LOGS_OPERATION_PUT_LOG_EVENTS, &put_input);
+	log_desk_stop(bench.desk);
+	bench.desk = NULL;
+	CHAIN_EACH(&bench.outbox.works, struct work, link, work)
+	{
+		link_remove(&work->link);
+		home += work == &tail || work == &put;
+		if (work->kind == WORK_STREAM)
+			brain_work_free(work);
+	}
+	assert_int_equal(home, 2);
+	bench_fini(&bench);
+}
