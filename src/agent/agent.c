@@ -57,6 +57,7 @@ const struct shape *agent_record_shape(struct str key)
 static void drop(struct agent *agent, struct held *work)
 {
 	ledger_release(agent, work);
+	agent->kept_count -= work->kept;
 	map_remove(&agent->by_id, work->id);
 	for (size_t i = 0; i < agent->tasks.count; i++) {
 		if (agent->tasks.items[i] != work)
@@ -414,6 +415,7 @@ static void check_progress(const struct agent *agent, const struct held *work)
 void agent_check(const struct agent *agent)
 {
 	int64_t cpu_units = 0, memory_mib = 0;
+	size_t kept = 0;
 
 	assert(agent->by_id.count == agent->tasks.count);
 	assert(agent->tasks.count <= AGENT_TASKS_LIMIT);
@@ -422,6 +424,7 @@ void agent_check(const struct agent *agent)
 
 		check_task(agent, work);
 		check_progress(agent, work);
+		kept += work->kept;
 		for (size_t j = 0; j < work->record->containers.count; j++)
 			check_run(agent, work, j);
 		if (work->holds && !work->demand.unlimited) {
@@ -429,6 +432,7 @@ void agent_check(const struct agent *agent)
 			memory_mib += work->demand.memory_mib;
 		}
 	}
+	assert(kept == agent->kept_count && kept <= AGENT_ENDED_LIMIT);
 	assert(cpu_units == agent->ledger.cpu_units);
 	assert(memory_mib == agent->ledger.memory_mib);
 }

@@ -25,13 +25,16 @@ struct agent_options {
 	const struct ecs_tags *tags;                     /* ECS_CONTAINER_INSTANCE_TAGS, or NULL */
 	int64_t cpu_units, memory_mib;                   /* of the host, less what is reserved */
 	struct ecs_string_list reserved_tcp, reserved_udp;
+	struct ecs_string_list gpus;                     /* ids of this machine's devices (ECS_ENABLE_GPU_SUPPORT) */
 	usec stop_timeout;                               /* SIGTERM to SIGKILL (ECS_CONTAINER_STOP_TIMEOUT) */
-	usec cleanup_wait;                               /* after STOPPED (ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION) */
+	/* After STOPPED (ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION), when any of its containers ever ran. */
+	usec cleanup_wait;
 	bool external;                                   /* ECS_EXTERNAL */
 };
 
 enum {
 	AGENT_TASKS_LIMIT = 10000,                       /* a payload past it is not acknowledged */
+	AGENT_ENDED_LIMIT = 1000,                        /* kept for cleanup_wait; past it the oldest go at once */
 	AGENT_CONTAINERS_LIMIT = 16,                     /* of one task */
 	AGENT_TASK_ID_LIMIT = 36,                        /* bytes: a UUID, or 32 hex digits */
 	AGENT_NAME_LIMIT = 255,                          /* bytes of a container's name */

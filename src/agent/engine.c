@@ -302,6 +302,14 @@ static void release(struct step *step, struct held *work)
 	engine_job(step, work, JOB_RELEASE, 0, 0);
 }
 
+static bool ever_ran(const struct held *work)
+{
+	for (size_t i = 0; i < work->record->containers.count; i++)
+		if (work->record->containers.items[i].started_at.has)
+			return true;
+	return false;
+}
+
 static void set_known(struct step *step, struct held *work)
 {
 	struct agent_task *record = work->record;
@@ -320,7 +328,7 @@ static void set_known(struct step *step, struct held *work)
 	if (status != AGENT_STATUS_STOPPED)
 		return;
 	record->stopped_at = (struct maybe_time){step->now, true};
-	record->remove_at = (struct maybe_time){step->now + step->agent->options.cleanup_wait, true};
+	record->remove_at = (struct maybe_time){step->now + (ever_ran(work) ? step->agent->options.cleanup_wait : 0), true};
 	if (!record->execution_stopped_at.has && record->started_at.has)
 		record->execution_stopped_at = record->stopped_at;
 	work->durable = true;
@@ -348,6 +356,29 @@ static usec destroy_time(const struct step *step, const struct held *work)
 	return MAX(at, work->destroy_at);
 }
 
+static void expel_oldest(struct step *step)
+{
+	struct agent *agent = step->agent;
+	size_t i = 0;
+
+	while (!agent->tasks.items[i]->kept)
+		i++;
+	agent->tasks.items[i]->kept = false;
+	agent->kept_count--;
+	agent->tasks.items[i]->record->remove_at.value = step->now;
+	held_look(agent, agent->tasks.items[i]);
+}
+
+/* What people may look at is not without bound: short tasks would soon fill the agent for hours. */
+static void keep(struct step *step, struct held *work)
+{
+	if (work->kept || work->record->reported != AGENT_STATUS_STOPPED || work->record->remove_at.value <= step->now)
+		return;
+	work->kept = true;
+	if (++step->agent->kept_count > AGENT_ENDED_LIMIT)
+		expel_oldest(step);
+}
+
 static void clean_up(struct step *step, struct held *work)
 {
 	usec at;
@@ -357,6 +388,7 @@ static void clean_up(struct step *step, struct held *work)
 	at = destroy_time(step, work);
 	if (step->now < at) {
 		engine_wake(work, at);
+		keep(step, work);
 		return;
 	}
 	work->destroying = true;

@@ -60,6 +60,7 @@ struct held {
 	unsigned destroy_attempts;
 	usec destroy_at;
 	usec known_until;                                /* a late payload must still find it */
+	bool kept;                                       /* ended and told; counted in agent->kept_count */
 
 	uint64_t ticket;                                 /* of the call under way; 0: none */
 	enum agent_status sent;
@@ -83,6 +84,7 @@ struct agent {
 	struct agent_options options;
 	struct agent_instance *instance;
 	LIST_OF(struct held *) tasks;                    /* in order of arrival */
+	size_t kept_count;
 	struct map by_id, by_ticket;
 	struct ledger ledger;
 	LIST_OF(struct attachment) attachments;

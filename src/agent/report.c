@@ -42,13 +42,25 @@ static struct ecs_resource *set_resource(struct ecs_resource *resource, struct s
 static struct ecs_resources resources(struct step *step)
 {
 	const struct agent_options *options = &step->agent->options;
-	struct ecs_resource *items = arena_array(step->arena, struct ecs_resource, 4), *next = items;
+	struct ecs_resource *items = arena_array(step->arena, struct ecs_resource, 5), *next = items;
 
 	next = integer_resource(next, S("CPU"), options->cpu_units);
 	next = integer_resource(next, S("MEMORY"), options->memory_mib);
 	next = set_resource(next, S("PORTS"), options->reserved_tcp, step->arena);
 	next = set_resource(next, S("PORTS_UDP"), options->reserved_udp, step->arena);
+	if (options->gpus.count)
+		next = set_resource(next, S("GPU"), options->gpus, step->arena);
 	return (struct ecs_resources){items, (size_t)(next - items)};
+}
+
+static struct ecs_platform_devices platform_devices(struct step *step)
+{
+	const struct ecs_string_list *gpus = &step->agent->options.gpus;
+	struct ecs_platform_devices list = {arena_array(step->arena, struct ecs_platform_device, gpus->count), gpus->count};
+
+	for (size_t i = 0; i < gpus->count; i++)
+		list.items[i] = (struct ecs_platform_device){.id = gpus->items[i], .type = ECS_PLATFORM_DEVICE_TYPE_GPU};
+	return list;
 }
 
 /* The user's attributes go first, and only at the first registration: later they are the server's. */
@@ -86,6 +98,7 @@ void report_register(struct step *step)
 	input->container_instance_arn = agent->instance->container_instance_arn;
 	input->instance_identity_document = input->instance_identity_document_signature = S("");
 	input->total_resources = resources(step);
+	input->platform_devices = platform_devices(step);
 	input->attributes = attributes(step, !str_has(agent->instance->container_instance_arn));
 	if (!str_empty(agent->options.version)) {
 		input->version_info = arena_new(step->arena, struct ecs_version_info);

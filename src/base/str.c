@@ -41,6 +41,14 @@ bool str_contains(struct str s, struct str part)
 	return s.len >= part.len && memmem(s.ptr, s.len, part.ptr, part.len) != NULL;
 }
 
+bool str_listed(const struct str *items, size_t count, struct str s)
+{
+	for (size_t i = 0; i < count; i++)
+		if (str_equal(items[i], s))
+			return true;
+	return false;
+}
+
 size_t str_find(struct str s, char c)
 {
 	const char *found = s.len ? memchr(s.ptr, c, s.len) : NULL;

@@ -45,6 +45,7 @@ bool str_equal_ignoring_case(struct str a, struct str b);        /* ASCII only *
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_contains(struct str s, struct str part);
+bool str_listed(const struct str *items, size_t count, struct str s);
 
 /* Position of the first/last `c`, or s.len when there is none. */
 size_t str_find(struct str s, char c);

@@ -26,7 +26,7 @@ static struct str list_hash(struct call *call, struct str list)
 	return arena_printf(call->arena, "%016" PRIx64, str_hash(list, 0));
 }
 
-static struct str token_make(struct call *call, struct str list, struct str key)
+struct str page_token_make(struct call *call, struct str list, struct str key)
 {
 	auto_buffer text = {0};
 
@@ -35,13 +35,13 @@ static struct str token_make(struct call *call, struct str list, struct str key)
 	return arena_copy(call->arena, buffer_str(&text));
 }
 
-static bool token_read(struct call *call, struct str list, struct str token, struct str *ret_key)
+bool page_token_read(struct call *call, struct str list, struct str token, struct str *ret_key)
 {
 	struct str bytes;
 
 	if (token.len > PAGE_TOKEN_BYTES_LIMIT || !base64_decode(token, call->arena, &bytes) ||
 	    !str_starts(bytes, list_hash(call, list)))
-		return page_refuse_token(call);
+		return false;
 	*ret_key = str_slice(bytes, LIST_HASH_DIGITS, bytes.len);
 	return true;
 }
@@ -57,8 +57,8 @@ static bool page_start(struct call *call, const struct sorted *tree,
 						     : sorted_first(tree);
 		return true;
 	}
-	if (!token_read(call, request->list, request->token, &key))
-		return false;
+	if (!page_token_read(call, request->list, request->token, &key))
+		return page_refuse_token(call);
 	*ret_node = sorted_after(tree, key);
 	return true;
 }
@@ -81,7 +81,7 @@ bool page_take(struct call *call, const struct sorted *tree, const struct page_r
 			continue;
 		if (page.count == size) {
 			page.next_token =
-				token_make(call, request->list, page.nodes[size - 1]->key);
+				page_token_make(call, request->list, page.nodes[size - 1]->key);
 			break;
 		}
 		page.nodes[page.count++] = node;

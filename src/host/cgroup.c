@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -96,10 +98,58 @@ static bool parse_mount(struct str line, struct str *ret_folder, struct str *ret
 	       str_cut(&line, ' ', ret_options);
 }
 
+static bool is_mount_of(const char *folder, unsigned long type)
+{
+	struct statfs status;
+
+	return statfs(folder, &status) == 0 && (unsigned long)status.f_type == type;
+}
+
+static void settle_mode(struct hierarchies *all, struct str unified)
+{
+	if (all->count > 0) {
+		all->mode = str_has(unified) ? CGROUP_HYBRID : CGROUP_V1;
+	} else if (str_has(unified)) {
+		all->mode = CGROUP_V2;
+		all->v2 = true;
+		all->rows[all->count++] = (struct hierarchy){.folder = unified};
+	}
+}
+
+/* Where everybody mounts them. The list of mounts would say it for any machine, but is as long as tasks are many. Lines of
+ * /proc/self/cgroup: "4:cpu,cpuacct:/PATH", "1:name=systemd:/PATH", "0::/PATH" (v2). */
+static bool find_usual_hierarchies(struct arena *arena, struct hierarchies *all)
+{
+	struct str text, line, number, controllers, unified = STR_NONE;
+
+	if (is_mount_of("/sys/fs/cgroup", CGROUP2_SUPER_MAGIC))
+		unified = S("/sys/fs/cgroup");
+	else if (is_mount_of("/sys/fs/cgroup/unified", CGROUP2_SUPER_MAGIC))
+		unified = S("/sys/fs/cgroup/unified");
+	if (!file_read(AT_FDCWD, "/proc/self/cgroup", CGROUP_FILE_LIMIT, arena, &text, NULL))
+		return false;
+	while (str_cut(&text, '\n', &line)) {
+		struct str name, folder;
+
+		if (!str_cut(&line, ':', &number) || !str_cut(&line, ':', &controllers) || str_empty(controllers))
+			continue;
+		name = str_starts(controllers, S("name=")) ? str_slice(controllers, 5, controllers.len) : controllers;
+		folder = arena_printf(arena, "/sys/fs/cgroup/%.*s", STR(name));
+		if (all->count == HIERARCHIES_LIMIT || !is_mount_of(arena_cstr(arena, folder), CGROUP_SUPER_MAGIC))
+			return false;
+		all->rows[all->count++] = (struct hierarchy){folder, controllers};
+	}
+	settle_mode(all, unified);
+	return all->mode != CGROUP_NONE;
+}
+
 static bool find_hierarchies(struct arena *arena, struct hierarchies *all, struct error *err)
 {
 	struct str text, line, folder, type, options, unified = STR_NONE;
 
+	memset(all, 0, sizeof(*all));
+	if (find_usual_hierarchies(arena, all))
+		return true;
 	memset(all, 0, sizeof(*all));
 	if (!file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_LIMIT, arena, &text, err))
 		return false;
@@ -111,13 +161,7 @@ static bool find_hierarchies(struct arena *arena, struct hierarchies *all, struc
 		else if (str_equal(type, S("cgroup2")))
 			unified = folder;
 	}
-	if (all->count > 0) {
-		all->mode = str_has(unified) ? CGROUP_HYBRID : CGROUP_V1;
-	} else if (str_has(unified)) {
-		all->mode = CGROUP_V2;
-		all->v2 = true;
-		all->rows[all->count++] = (struct hierarchy){.folder = unified};
-	}
+	settle_mode(all, unified);
 	return all->mode != CGROUP_NONE || fail(err, ERROR_NOT_FOUND, "no cgroup hierarchy is mounted");
 }
 

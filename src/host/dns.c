@@ -65,7 +65,7 @@ enum dns_code dns_read_query(const uint8_t *bytes, size_t len, struct dns_questi
 
 bool dns_answers(const uint8_t *query, size_t question_end, const uint8_t *reply, size_t len)
 {
-	if (len < DNS_HEADER_BYTES || !(reply[2] & FLAG_RESPONSE) || memcmp(query, reply, 2))
+	if (len < DNS_HEADER_BYTES || !(reply[2] & FLAG_RESPONSE) || memcmp(query, reply, 2) != 0)
 		return false;
 	/* A server that refuses or fails may leave the question out. */
 	if (read_16(reply + 4) == 0)

@@ -193,7 +193,7 @@ static bool take_blocks(struct vpc *vpc, const struct wherry_strings *said, stru
 	for (size_t i = 0; i < said->count; i++)
 		if (!ipv4_block_parse(said->items[i], &blocks[i]))
 			return fail(err, ERROR_REFUSED, "'%.*s' of '%.*s' is not a block", STR(said->items[i]), STR(vpc->id));
-	if (vpc->block_count != said->count || memcmp(vpc->blocks, blocks, sizeof(blocks)))
+	if (vpc->block_count != said->count || memcmp(vpc->blocks, blocks, sizeof(blocks)) != 0)
 		vpc->made = false;
 	memcpy(vpc->blocks, blocks, sizeof(blocks));
 	vpc->block_count = said->count;

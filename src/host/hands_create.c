@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -23,6 +24,7 @@ struct creation {
 	struct places at;
 	struct arena *arena;
 	int64_t map_base;
+	struct { bool started, ok; pthread_t thread; struct error err; } interface;
 };
 
 struct creation_step {
@@ -166,14 +168,45 @@ static bool attach_interface(struct creation *creation, struct error *err)
 			     &task->elastic_network_interfaces.items[0], INTERFACE_PATIENCE, err);
 }
 
+static void *attach_apart(void *arg)
+{
+	struct creation *creation = arg;
+
+	creation->interface.ok = attach_interface(creation, &creation->interface.err);
+	return NULL;
+}
+
+/* It waits for the kernel most of its time, as does a keeper that starts: both at once. */
+static bool begin_attaching(struct creation *creation, struct error *err)
+{
+	int failed = 0;
+
+	creation->interface.ok = true;
+	if (container_has_interface(creation->task))
+		failed = pthread_create(&creation->interface.thread, NULL, attach_apart, creation);
+	creation->interface.started = container_has_interface(creation->task) && failed == 0;
+	return failed == 0 || fail_os(err, failed, "start a thread");
+}
+
+static bool finish_attaching(struct creation *creation, struct error *err)
+{
+	if (creation->interface.started)
+		pthread_join(creation->interface.thread, NULL);
+	creation->interface.started = false;
+	if (!creation->interface.ok && err)
+		*err = creation->interface.err;
+	return creation->interface.ok;
+}
+
 static const struct creation_step creation_steps[] = {
 	{"ResourceInitializationError", make_folders},
+	{"ResourceInitializationError", begin_attaching},
 	{"ResourceInitializationError", write_sharing},
 	{"ResourceInitializationError: cgroup", make_cgroup},
 	{NULL, make_volumes},
 	{"ResourceInitializationError", fetch_environment},
 	{"ResourceInitializationError", start_keeper},
-	{"ContainerNetworkingError", attach_interface},
+	{"ContainerNetworkingError", finish_attaching},
 };
 
 static bool check(struct creation *creation, struct error *err)
@@ -189,7 +222,7 @@ static bool check(struct creation *creation, struct error *err)
 bool chore_create_task(struct hands *hands, struct lane *lane, const struct acs_task *task, struct arena *arena,
 		       struct error *err)
 {
-	struct creation creation = {hands, lane, task, places_of(hands, lane->task_id, S("x"), arena), arena, 0};
+	struct creation creation = {hands, lane, task, places_of(hands, lane->task_id, S("x"), arena), arena, 0, {0}};
 	struct error ignored;
 
 	if (!check(&creation, err))
@@ -198,6 +231,7 @@ bool chore_create_task(struct hands *hands, struct lane *lane, const struct acs_
 		if (creation_steps[i].make(&creation, err))
 			continue;
 		/* What others wait for; the rest goes with JOB_DESTROY. */
+		finish_attaching(&creation, NULL);
 		chore_release_network(hands, lane->task_id, &ignored);
 		volumes_release(hands->options.data, lane->task_id, &ignored);
 		return creation_steps[i].error_name ? fail_context(err, "%s", creation_steps[i].error_name) : false;

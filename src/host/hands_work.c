@@ -324,6 +324,7 @@ struct start {
 	int64_t map_base;                                /* of the task's user namespace; 0: none */
 	struct bundle_mount *mounts;
 	size_t mount_count;
+	size_t volume_groups;                            /* of VOLUME_GROUP_FIRST and on, given to access points */
 };
 
 struct step {
@@ -402,21 +403,60 @@ static bool step_folders(struct start *start, struct error *err)
 	       fail_context(err, "CannotCreateContainerError");
 }
 
-/* The access point's user on the disk is the container's own in it, and nobody else's. */
-static const char *identity_map(const struct start *start, const struct volume_source *source)
+static bool is_mapped(const struct volume_source *source, size_t index)
 {
-	return arena_printf(start->arena, "%lld:%lld:1;%lld:%lld:1%c", (long long)source->uid,
-			    (long long)(start->map_base + start->user.uid), (long long)source->gid,
-			    (long long)(start->map_base + start->user.gid), '\0').ptr;
+	int64_t gid = source->secondary_gids.items[index].value;
+
+	for (size_t i = 0; i < index; i++)
+		if (source->secondary_gids.items[i].value == gid)
+			return true;
+	return gid == source->gid;
 }
 
-static struct str mount_source(struct start *start, const struct volume_source *source)
+/* The process gets a group that is nothing anywhere else; on the disk it is the access point's. */
+static bool map_group(struct start *start, int64_t gid, struct buffer *map, struct error *err)
 {
-	if (source->has_identity)
-		return bind_source(start, identity_map(start, source), source->path);
-	if (source->kind == VOLUME_EFS)
-		return bind_source(start, start->map_base > 0 ? "MAP" : "SAME", source->path);
-	return start->map_base > 0 ? bind_source(start, "SAME", source->path) : source->path;
+	int64_t group = VOLUME_GROUP_FIRST + (int64_t)start->volume_groups;
+	int64_t *groups = arena_array(start->arena, int64_t, start->user.group_count + 1);
+
+	if (group >= VOLUME_GROUP_END)
+		return fail(err, ERROR_REFUSED, "the access points of a container have more than %d secondary groups",
+			    VOLUME_GROUP_END - VOLUME_GROUP_FIRST);
+	start->volume_groups++;
+	memcpy(groups, start->user.groups, start->user.group_count * sizeof(*groups));
+	groups[start->user.group_count++] = group;
+	start->user.groups = groups;
+	buffer_printf(map, ",%lld:%lld:1", (long long)gid, (long long)start->map_base + (long long)group);
+	return true;
+}
+
+/* The access point's user on the disk is the container's own in it, and nobody else's. */
+static bool identity_map(struct start *start, const struct volume_source *source, struct buffer *map, struct error *err)
+{
+	if (source->secondary_gids.count > VOLUME_SECONDARY_GIDS_LIMIT)
+		return fail(err, ERROR_REFUSED, "an access point has more than %d secondary groups", VOLUME_SECONDARY_GIDS_LIMIT);
+	buffer_printf(map, "%lld:%lld:1;%lld:%lld:1", (long long)source->uid, (long long)start->map_base + (long long)start->user.uid,
+		      (long long)source->gid, (long long)start->map_base + (long long)start->user.gid);
+	for (size_t i = 0; i < source->secondary_gids.count; i++)
+		if (!is_mapped(source, i) && !map_group(start, source->secondary_gids.items[i].value, map, err))
+			return false;
+	return true;
+}
+
+static bool mount_source(struct start *start, const struct volume_source *source, struct str *ret_path, struct error *err)
+{
+	auto_buffer map = {0};
+
+	if (source->has_identity) {
+		if (!identity_map(start, source, &map, err))
+			return false;
+		*ret_path = bind_source(start, arena_cstr(start->arena, buffer_str(&map)), source->path);
+	} else if (source->kind == VOLUME_EFS) {
+		*ret_path = bind_source(start, start->map_base > 0 ? "MAP" : "SAME", source->path);
+	} else {
+		*ret_path = start->map_base > 0 ? bind_source(start, "SAME", source->path) : source->path;
+	}
+	return true;
 }
 
 /* What driverOpts mounted so stays so: the runtime's own mount of it would be writable. */
@@ -433,8 +473,9 @@ static bool make_volume(struct start *start, int root, const struct container_mo
 					start->map_base};
 	const struct acs_volume *volume = container_find_volume(start->container.task, mount->volume);
 	struct volume_source source;
+	struct str path;
 
-	if (!volume_find(&volumes, volume, start->arena, &source, err))
+	if (!volume_find(&volumes, volume, start->arena, &source, err) || !mount_source(start, &source, &path, err))
 		return false;
 	if (source.kind == VOLUME_OWN) {
 		auto_fd from = file_open_inside(root, arena_cstr(start->arena, mount->path), O_RDONLY | O_DIRECTORY);
@@ -443,7 +484,7 @@ static bool make_volume(struct start *start, int root, const struct container_mo
 			return fail_context(err, "CannotCreateVolumeError");
 	}
 	start->mounts[start->mount_count++] = (struct bundle_mount){
-		.path = mount->path, .source = mount_source(start, &source),
+		.path = mount->path, .source = path,
 		.read_only = mount->read_only || is_read_only(start, source.path)};
 	return true;
 }
@@ -529,8 +570,7 @@ static bool step_root(struct start *start, struct error *err)
 		ok = root >= 0 ? prepare_root(start, root, err)
 			       : fail_os(err, errno, "CannotStartContainerError: open the root file system");
 	}
-	if (!failed)
-		umount2(rootfs, MNT_DETACH);
+	/* The mount goes with its namespace. */
 	if (setns(start->hands->host_mounts_fd, CLONE_NEWNS) < 0)
 		abort();                         /* this thread would do everything else in the wrong place */
 	return ok;

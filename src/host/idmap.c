@@ -1,5 +1,6 @@
 #include "host/idmap.h"
 #include <errno.h>
+#include <limits.h>
 #include "base/arena.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -36,6 +37,15 @@ int64_t idmap_find(struct str run, struct str task_id)
 	return find_range(run, task_id, &range) ? IDMAP_FIRST + (int64_t)range * IDMAP_COUNT : 0;
 }
 
+/* Taken before a crash, which came between both files. */
+static bool is_ours(struct str run, unsigned range, struct str task_id)
+{
+	auto_arena arena = {0};
+	struct str text;
+
+	return file_read(AT_FDCWD, range_path(run, range, &arena), PATH_MAX, &arena, &text, NULL) && str_equal(text, task_id);
+}
+
 /* 1: ours; 0: another's; -1 with errno. */
 static int try_range(struct str run, unsigned range, struct str task_id)
 {
@@ -43,7 +53,7 @@ static int try_range(struct str run, unsigned range, struct str task_id)
 	auto_fd fd = open(range_path(run, range, &arena), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return errno == EEXIST ? 0 : -1;
+		return errno != EEXIST ? -1 : is_ours(run, range, task_id);
 	return write(fd, task_id.ptr, task_id.len) == (ssize_t)task_id.len ? 1 : -1;
 }
 

@@ -84,7 +84,7 @@ struct keeper_launch {
 	size_t lower_count;
 	/* A folder of the machine that the launcher mounts a tmpfs over in its own mount namespace; in it `rootfs`, and at N
 	 * what binds[N] says: "SAME SOURCE"; "MAP SOURCE", owners mapped as the task's user namespace does; or with a map of its
-	 * own: "INSIDE:OUTSIDE:COUNT;INSIDE:OUTSIDE:COUNT SOURCE" (users; groups). No source goes through a link. Absent: the root
+	 * own: "INSIDE:OUTSIDE:COUNT;INSIDE:OUTSIDE:COUNT,… SOURCE" (users; groups). No source goes through a link. Absent: the root
 	 * file system is mounted on bundle/rootfs. */
 	struct str stage;
 	struct str *binds;

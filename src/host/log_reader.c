@@ -105,7 +105,6 @@ bool log_reader_next(struct log_reader *reader, struct log_line *ret_line)
 	size_t searched = reader->given;
 
 	for (;;) {
-		const char *from = reader->bytes.bytes + reader->given;
 		size_t left = reader->bytes.len - reader->given;
 		const char *end = left > 0 ? memchr(reader->bytes.bytes + searched, '\n', reader->bytes.len - searched) : NULL;
 		struct str line;
@@ -118,7 +117,7 @@ bool log_reader_next(struct log_reader *reader, struct log_line *ret_line)
 			searched = kept;
 			continue;
 		}
-		line = (struct str){from, (size_t)(end - from)};
+		line = str_slice(buffer_str(&reader->bytes), reader->given, (size_t)(end - reader->bytes.bytes));
 		reader->given += line.len + 1;
 		reader->position += line.len + 1;
 		searched = reader->given;

@@ -53,6 +53,7 @@ struct place {
 	struct resolver_place is;
 	struct endpoint sockets[SOCKETS_LIMIT];
 	size_t count;
+	size_t under_way;                                /* queries and streams */
 };
 
 struct query {
@@ -181,6 +182,7 @@ static void query_free(struct resolver *resolver, struct query *query)
 	link_remove(&query->link);
 	fd_close(&query->upstream.fd);
 	resolver->query_count--;
+	query->place->under_way--;
 	free(query);
 }
 
@@ -249,11 +251,17 @@ static size_t answer_here(const struct place *place, const uint8_t *bytes, size_
 	return dns_write_reply(bytes, question->end, DNS_OK, question->type == DNS_TYPE_A ? &address : NULL, reply);
 }
 
+static bool is_busy(const struct resolver *resolver, const struct place *place)
+{
+	return resolver->query_count + resolver->stream_count >= RESOLVER_QUERIES_LIMIT ||
+	       place->under_way >= RESOLVER_PLACE_LIMIT;
+}
+
 static void forward(struct resolver *resolver, struct place *place, const struct query *asked)
 {
 	struct query *query;
 
-	if (resolver->query_count + resolver->stream_count >= RESOLVER_QUERIES_LIMIT)
+	if (is_busy(resolver, place))
 		return;
 	query = malloc(sizeof(*query));
 	assert(query);
@@ -261,6 +269,7 @@ static void forward(struct resolver *resolver, struct place *place, const struct
 	query->place = place;
 	memcpy(query->id, query->bytes, sizeof(query->id));
 	resolver->query_count++;
+	place->under_way++;
 	chain_append(&resolver->queries, &query->link);
 	look_at_resolv_conf(resolver);
 	ask_or_fail(resolver, query);
@@ -312,6 +321,7 @@ static void stream_free(struct resolver *resolver, struct stream *stream)
 	fd_close(&stream->client.fd);
 	fd_close(&stream->upstream.fd);
 	resolver->stream_count--;
+	stream->place->under_way--;
 	free(stream->bytes);
 	free(stream);
 }
@@ -321,8 +331,7 @@ static void take_stream(struct resolver *resolver, struct endpoint *endpoint)
 	auto_fd fd = accept4(endpoint->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct stream *stream;
 
-	if (fd < 0 || resolver->stream_count >= RESOLVER_STREAMS_LIMIT ||
-	    resolver->query_count + resolver->stream_count >= RESOLVER_QUERIES_LIMIT)
+	if (fd < 0 || resolver->stream_count >= RESOLVER_STREAMS_LIMIT || is_busy(resolver, endpoint->of))
 		return;
 	stream = calloc(1, sizeof(*stream));
 	assert(stream);
@@ -333,6 +342,7 @@ static void take_stream(struct resolver *resolver, struct endpoint *endpoint)
 	stream->upstream.fd = -1;
 	stream->deadline = clock_monotonic() + STREAM_MSEC * USEC_PER_MSEC;
 	resolver->stream_count++;
+	stream->place->under_way++;
 	chain_append(&resolver->streams, &stream->link);
 	if (!listen_to(resolver, &stream->client, EPOLLIN))
 		stream_free(resolver, stream);

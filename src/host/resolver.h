@@ -11,6 +11,7 @@
 
 enum {
 	RESOLVER_QUERIES_LIMIT = 512,                    /* under way at once, over all VPCs */
+	RESOLVER_PLACE_LIMIT = 128,                      /* of these, of one VPC: nobody takes the others' */
 	RESOLVER_STREAMS_LIMIT = 64,                     /* of these, tcp */
 	RESOLVER_ADDRESSES_LIMIT = 4,                    /* that it listens at in a VPC */
 	RESOLVER_BLOCKS_LIMIT = 8,

@@ -33,16 +33,21 @@ static bool listen_here(int *ret_fd, uint16_t *ret_port, struct error *err)
 	return true;
 }
 
-/* Before connection tracking on the way there and after it on the way back: where it runs, it sees the real port. */
+/* Before connection tracking on the way there and after it on the way back: where it runs, it sees the real port. What an
+ * earlier run left is replaced only where there is such: the kernel takes 10 ms and more to let go of a table. */
 static bool forward_port(struct str table, uint16_t port, struct arena *arena, struct error *err)
 {
-	return nft_run(arena_printf(arena,
-		"add table ip %.*s\ndelete table ip %.*s\ntable ip %.*s {\n"
+	struct str rules = arena_printf(arena,
+		"table ip %.*s {\n"
 		"chain there {\n  type filter hook output priority -300\n"
 		"  ip daddr 169.254.170.2 tcp dport 80 tcp dport set %u\n}\n"
 		"chain back {\n  type filter hook postrouting priority 300\n"
 		"  ip saddr 169.254.170.2 tcp sport %u tcp sport set 80\n}\n}\n",
-		STR(table), STR(table), STR(table), port, port).ptr, err);
+		STR(table), port, port);
+
+	return nft_run(arena_printf(arena, "create table ip %.*s\n%s", STR(table), rules.ptr).ptr, NULL) ||
+	       nft_run(arena_printf(arena, "add table ip %.*s\ndelete table ip %.*s\n%s", STR(table), STR(table),
+				    rules.ptr).ptr, err);
 }
 
 static bool list_addresses(struct netlink *netlink, struct arena *arena, struct str **ret_addresses, size_t *ret_count,

@@ -232,7 +232,16 @@ static bool find_efs(const struct volumes *volumes, const struct acs_efs_volume 
 	*ret_source = (struct volume_source){.kind = VOLUME_EFS, .path = {canonical, (size_t)len},
 					     .has_identity = point && point->uid.has,
 					     .uid = point ? point->uid.value : 0, .gid = point ? point->gid.value : 0};
+	if (point)
+		ret_source->secondary_gids = point->secondary_gids;
 	return true;
+}
+
+/* As AWS begins it (ecs-behaviour 11.3). */
+static bool fail_efs(const struct acs_volume *volume, struct error *err)
+{
+	return fail_context(err, "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: %.*s",
+			    STR(volume->name));
 }
 
 /* ---- All kinds ---- */
@@ -256,8 +265,7 @@ bool volumes_create(const struct volumes *volumes, struct error *err)
 			return false;
 		if (volume->efs_volume_configuration &&
 		    !find_efs(volumes, volume->efs_volume_configuration, &arena, &source, err))
-			return fail_context(err, "ResourceInitializationError: failed to set up the EFS volume '%.*s'",
-					    STR(volume->name));
+			return fail_efs(volume, err);
 	}
 	return true;
 }
@@ -279,8 +287,7 @@ bool volume_find(const struct volumes *volumes, const struct acs_volume *volume,
 
 	if (volume->efs_volume_configuration)
 		return find_efs(volumes, volume->efs_volume_configuration, arena, ret_source, err) ||
-		       fail_context(err, "ResourceInitializationError: failed to set up the EFS volume '%.*s'",
-				    STR(volume->name));
+		       fail_efs(volume, err);
 	if (!docker && !is_own(volume)) {
 		*ret_source = (struct volume_source){.kind = VOLUME_HOST, .path = volume->host->source_path};
 		return find_host(volume->host->source_path, arena, err);

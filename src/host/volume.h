@@ -7,13 +7,17 @@
  * A path inside a file system is looked up as seen from inside it: links in it cannot lead out.
  *
  * An access point's identity is enforced by a mount that knows only its user: on the disk it is the access point's, in the
- * container the one that its process runs as. Nobody else in the container can make anything there (EOVERFLOW). */
+ * container the one that its process runs as. Nobody else in the container can make anything there (EOVERFLOW). Its secondary
+ * groups show in the container as groups of their own (VOLUME_GROUP_FIRST and on), which the process gets and which mean nothing
+ * anywhere else. */
 #pragma once
 #include "host/container.h"
 
 enum {
 	VOLUME_OPTIONS_LIMIT = 4096,                     /* bytes of driverOpts.o */
 	VOLUMES_LIMIT = 100000,                          /* shared ones on one machine */
+	VOLUME_SECONDARY_GIDS_LIMIT = 16,                /* of an access point, as AWS has it */
+	VOLUME_GROUP_FIRST = 65000, VOLUME_GROUP_END = 65534, /* Debian keeps these numbers free */
 };
 
 /* What holds all of a task's volumes. */
@@ -39,6 +43,7 @@ struct volume_source {
 	struct str path;                                 /* absolute; of EFS without links in it */
 	bool has_identity;                               /* an access point's */
 	int64_t uid, gid;
+	struct acs_longs secondary_gids;
 };
 
 /* Where a volume of the task lies, made when it is not there. */

@@ -14,6 +14,7 @@ enum {
 	FORMAT = 1,
 	PIECE_BYTES = 64 << 10,                          /* of messages in a row; a longer message has its own */
 	CHECKPOINT_PAGES = 2048,
+	PIECE_SPAN = 3600 * 1000,                        /* milliseconds: what a reader goes back at most for what began before */
 	SWEEP_ROWS = 64,
 };
 
@@ -178,8 +179,18 @@ static bool put_stream(struct log_store *store, const struct log_put *put, struc
 	database_bind_text(store->put_stream, 3, put->group);
 	database_bind_text(store->put_stream, 4, put->name);
 	sqlite3_bind_int64(store->put_stream, 5,
-			   put->events[put->count - 1].timestamp.value - put->events[0].timestamp.value);
+			   MIN(put->events[put->count - 1].timestamp.value - put->events[0].timestamp.value, PIECE_SPAN));
 	return database_execute(&store->database, store->put_stream, err);
+}
+
+static size_t piece_end(const struct log_put *put, size_t from)
+{
+	size_t to = from, bytes = 0;
+
+	while (to < put->count && (to == from || (bytes + put->events[to].message.len <= PIECE_BYTES &&
+						  put->events[to].timestamp.value - put->events[from].timestamp.value <= PIECE_SPAN)))
+		bytes += put->events[to++].message.len;
+	return to;
 }
 
 static bool put_events(struct log_store *store, const struct log_put *put, struct error *err)
@@ -190,10 +201,8 @@ static bool put_events(struct log_store *store, const struct log_put *put, struc
 	if (!put_stream(store, put, err))
 		return false;
 	while (from < put->count) {
-		size_t to = from, bytes = 0;
+		size_t to = piece_end(put, from);
 
-		while (to < put->count && (to == from || bytes + put->events[to].message.len <= PIECE_BYTES))
-			bytes += put->events[to++].message.len;
 		if (!put_piece(store, put, from, to, err))
 			return false;
 		from = to;

@@ -32,7 +32,7 @@ static bool read_token(struct str token, struct log_range *range, struct error *
 static struct log_position range_end(const struct log_range *range)
 {
 	if (range->backward)
-		return (struct log_position){range->last, INT64_MAX, INT64_MAX};
+		return (struct log_position){MAX(range->last, 0), INT64_MAX, INT64_MAX};       /* a position has no sign */
 	return (struct log_position){range->first, 0, 0};
 }
 
@@ -172,6 +172,7 @@ struct search {
 	const struct log_pattern *pattern;
 	struct arena *arena;
 	size_t limit, capacity, bytes;
+	size_t begun;                                    /* read until the first event was given: no page is without one */
 	struct logs_filtered_log_events *out;
 	struct log_position last;                        /* looked at */
 	bool stopped;                                    /* there is more */
@@ -211,7 +212,9 @@ static bool run_search(struct search *search, struct error *err)
 			add_found(search, &found);
 		}
 		search->last = found.position;
-		search->stopped = log_cursor_bytes(search->cursor) > SCAN_LIMIT;
+		if (!search->begun)
+			search->begun = log_cursor_bytes(search->cursor);
+		search->stopped = log_cursor_bytes(search->cursor) - search->begun > SCAN_LIMIT;
 		if (search->stopped)
 			return true;
 	}

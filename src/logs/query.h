@@ -1,7 +1,7 @@
 /* query.h - what the reading operations answer.
  *
  * Inputs are checked (control/logs/events.c); what only tokens can have wrong is refused here. Answers are in `arena`.
- * A page ends at its limit, at LOG_PAGE_BYTES_LIMIT, or when SCAN_LIMIT bytes were looked at: a search over much that
+ * A page ends at its limit, at LOG_PAGE_BYTES_LIMIT, or when SCAN_LIMIT bytes were looked at beyond its first event: a search over much that
  * finds little gives empty pages with a token, and no call holds up the others for long. */
 #pragma once
 #include "logs/cursor.h"

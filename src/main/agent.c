@@ -22,7 +22,8 @@ static int run(const struct options *options)
 		.s3_endpoint = str_has(environment("ECS_S3_ENDPOINT")) ? environment("ECS_S3_ENDPOINT")
 								       : environment("AWS_ENDPOINT_URL_S3"),
 		.session_token = environment("AWS_SESSION_TOKEN"), .keeper = options->keeper,
-		.bridge_cidr = options->bridge_cidr, .insecure_tls = options->tls,
+		.bridge_cidr = options->bridge_cidr, .public_cidr = options->public_cidr,
+		.insecure_tls = options->tls,
 		.allow_http_registries = str_has(environment("WHERRY_ALLOW_HTTP_REGISTRIES")), .announce = true,
 	};
 

@@ -17,7 +17,9 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
-enum { TASK_LIMIT = 4096, MAP_LIMIT = 64 };
+enum { TASK_LIMIT = 4096, MAP_LIMIT = 1024 };
+
+static const char unified[] = "/sys/fs/cgroup/unified";
 
 /* ---- The launch file ---- */
 
@@ -238,7 +240,22 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* crun refuses a hybrid of cgroup v1 and v2, so it must not see the v2 part. */
+/* crun refuses a hybrid of cgroup v1 and v2, so it must not see the v2 part. An empty folder over it costs less than taking
+ * it away, after which the kernel waits for all processors. */
+static void cover_unified(const char *name)
+{
+	static char empty[PATH_MAX];
+	struct statfs status;
+
+	if (statfs(unified, &status) < 0 || status.f_type != CGROUP2_SUPER_MAGIC)
+		return;
+	snprintf(empty, sizeof(empty), "%s/bundle/rootfs", name);
+	if (mount(empty, unified, NULL, MS_BIND, NULL) == 0)
+		return;
+	while (umount2(unified, MNT_DETACH) == 0)
+		;
+}
+
 static void own_mounts(const char *name)
 {
 	struct statfs status;
@@ -248,8 +265,7 @@ static void own_mounts(const char *name)
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		launch_fail(name, "detach the mount namespace", errno);
 	if (statfs("/sys/fs/cgroup", &status) == 0 && status.f_type != CGROUP2_SUPER_MAGIC)
-		while (umount2("/sys/fs/cgroup/unified", MNT_DETACH) == 0)
-			;
+		cover_unified(name);
 }
 
 static int open_plain(const char *path)
@@ -276,17 +292,22 @@ static int make_target(int source, const char *target)
 	return 0;
 }
 
+/* As the kernel reads it: a line a range, three numbers. */
+static void split_map(char *map)
+{
+	for (char *c = map; *c; c++)
+		*c = *c == ':' ? ' ' : *c == ',' ? '\n' : *c;
+}
+
 static int bind_mapped(const char *source, const char *target, char *maps)
 {
 	char uids[MAP_LIMIT], gids[MAP_LIMIT];
 	int userns, failed;
 
-	if (sscanf(maps, "%63[^;];%63s", uids, gids) != 2)
+	if (sscanf(maps, "%1023[^;];%1023s", uids, gids) != 2)
 		return EINVAL;
-	for (char *c = uids; *c; c++)
-		*c = *c == ':' ? ' ' : *c;
-	for (char *c = gids; *c; c++)
-		*c = *c == ':' ? ' ' : *c;
+	split_map(uids);
+	split_map(gids);
 	userns = userns_open(uids, gids);
 	failed = userns < 0 ? errno : overlay_bind_mapped(source, target, userns);
 	if (userns >= 0)

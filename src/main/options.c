@@ -1,4 +1,5 @@
 #include "main/options.h"
+#include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 enum option_id {
 	OPTION_LISTEN = 256, OPTION_DATA, OPTION_ACCOUNT, OPTION_REGION, OPTION_STORE, OPTION_CERTIFICATE, OPTION_KEY, OPTION_TLS,
 	OPTION_DETACH, OPTION_JSON, OPTION_CLUSTER, OPTION_NAME, OPTION_CONTAINER, OPTION_BRIDGE, OPTION_RUNTIME, OPTION_FARGATE_RUNTIME,
-	OPTION_SWEEP, OPTION_ONCE, OPTION_FARGATE,
+	OPTION_SWEEP, OPTION_ONCE, OPTION_FARGATE, OPTION_PUBLIC,
 };
 
 static const struct option known[] = {
@@ -27,6 +28,7 @@ static const struct option known[] = {
 	{"name", required_argument, NULL, OPTION_NAME},
 	{"container", required_argument, NULL, OPTION_CONTAINER},
 	{"bridge-cidr", required_argument, NULL, OPTION_BRIDGE},
+	{"public-cidr", required_argument, NULL, OPTION_PUBLIC},
 	{"runtime", required_argument, NULL, OPTION_RUNTIME},
 	{"fargate-runtime", required_argument, NULL, OPTION_FARGATE_RUNTIME},
 	{"sweep", no_argument, NULL, OPTION_SWEEP},
@@ -61,6 +63,7 @@ static void take(struct options *options, int id, struct str value)
 	case OPTION_NAME: options->name = value; break;
 	case OPTION_CONTAINER: options->container = value; break;
 	case OPTION_BRIDGE: options->bridge_cidr = value; break;
+	case OPTION_PUBLIC: options->public_cidr = value; break;
 	case OPTION_RUNTIME: options->runtime = value; break;
 	case OPTION_FARGATE_RUNTIME: options->fargate_runtime = value; break;
 	case OPTION_SWEEP: options->sweep = true; break;
@@ -98,6 +101,34 @@ static bool is_account(struct str account)
 	return account.len == 12 && str_to_unsigned(account, &number);
 }
 
+/* Of the size that plane_options and fabric_options both take. */
+static bool is_public_block(struct str cidr)
+{
+	enum { WIDEST = 8, NARROWEST = 29, ADDRESS_ROOM = 32 };
+	struct str rest = cidr, address;
+	struct in_addr parsed;
+	char text[ADDRESS_ROOM];
+	uint64_t bits;
+
+	if (!str_cut(&rest, '/', &address) || !str_has(rest) || address.len >= sizeof(text) || !str_to_unsigned(rest, &bits))
+		return false;
+	snprintf(text, sizeof(text), "%.*s", STR(address));
+	return inet_pton(AF_INET, text, &parsed) == 1 && bits >= WIDEST && bits <= NARROWEST;
+}
+
+static void check(const struct options *options)
+{
+	if (!is_account(options->account)) {
+		fprintf(stderr, "wherry: the account id '%.*s' is not 12 digits\n", STR(options->account));
+		exit(2);
+	}
+	if (!is_public_block(options->public_cidr)) {
+		fprintf(stderr, "wherry: the range of public addresses '%.*s' is not a block from /8 to /29, like 198.18.0.0/15\n",
+			STR(options->public_cidr));
+		exit(2);
+	}
+}
+
 void options_read(int count, char **arguments, struct arena *arena, struct options *ret_options)
 {
 	struct str data = from_environment("WHERRY_DATA", NULL);
@@ -109,6 +140,7 @@ void options_read(int count, char **arguments, struct arena *arena, struct optio
 		.runtime = from_environment("WHERRY_RUNTIME", "/usr/bin/crun"),
 		.fargate_runtime = from_environment("WHERRY_FARGATE_RUNTIME", NULL),
 		.bridge_cidr = from_environment("WHERRY_BRIDGE_CIDR", "172.31.224.1/20"),
+		.public_cidr = from_environment("WHERRY_PUBLIC_CIDR", "198.18.0.0/15"),
 		.data = data,
 	};
 	int id;
@@ -124,10 +156,7 @@ void options_read(int count, char **arguments, struct arena *arena, struct optio
 		take(&options, id, str_of(optarg));
 	}
 	options.rest = arguments;
-	if (!is_account(options.account)) {
-		fprintf(stderr, "wherry: the account id '%.*s' is not 12 digits\n", STR(options.account));
-		exit(2);
-	}
+	check(&options);
 	options.run = str_has(options.data) ? arena_printf(arena, "%.*s/run", STR(absolute(arena, options.data))) : S("/run/wherry");
 	options.data = absolute(arena, str_has(options.data) ? options.data : S("/var/lib/wherry"));
 	find_programs(&options, arena);

@@ -11,7 +11,7 @@ struct options {
 	struct str certificate, key;
 	bool tls, detach, follow, json, all, sweep, once, fargate;
 	struct str cluster, name, container;
-	struct str bridge_cidr, runtime, fargate_runtime;
+	struct str bridge_cidr, public_cidr, runtime, fargate_runtime;
 	struct str self, programs, keeper;               /* this program, its folder, the keeper in it */
 	char **arguments;                                /* as they came, ended by NULL */
 	char **rest;                                     /* what is not an option */

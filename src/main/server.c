@@ -44,6 +44,7 @@ static int run(const struct options *options)
 			.task_history_limit = (uint32_t)environment_number("WHERRY_TASK_HISTORY_LIMIT"),
 			.lost_after = environment_number("WHERRY_LOST_AFTER_SECONDS") * USEC_PER_SEC,
 			.healthy_after = environment_number("WHERRY_HEALTHY_AFTER_SECONDS") * USEC_PER_SEC,
+			.public_cidr = options->public_cidr,
 		},
 	};
 

@@ -73,6 +73,7 @@ static bool start(struct supervisor *self, struct child *child, char *const envi
 		{"--region", options->region}, {"--store", options->store}, {"--tls-certificate", options->certificate},
 		{"--tls-key", options->key}, {"--runtime", options->runtime},
 		{"--fargate-runtime", options->fargate_runtime}, {"--bridge-cidr", options->bridge_cidr},
+		{"--public-cidr", options->public_cidr},
 	};
 
 	for (size_t i = 0; i < COUNT(passed); i++)

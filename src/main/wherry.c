@@ -47,6 +47,7 @@ static const char everywhere[] =
 	"  --runtime PROGRAM      /usr/bin/crun (WHERRY_RUNTIME)\n"
 	"  --fargate-runtime PROGRAM  for tasks of launch type FARGATE, the same (WHERRY_FARGATE_RUNTIME)\n"
 	"  --bridge-cidr CIDR     172.31.224.1/20 (WHERRY_BRIDGE_CIDR)\n"
+	"  --public-cidr CIDR     where public addresses come from, 198.18.0.0/15 (WHERRY_PUBLIC_CIDR)\n"
 	"  --help\n";
 
 static int usage(FILE *out, int code)

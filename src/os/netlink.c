@@ -346,7 +346,7 @@ bool netlink_veth_create(struct netlink *netlink, const struct netlink_veth *vet
 	message = link_request(netlink, &request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, veth->name, true);
 	if (bridge)
 		mnl_attr_put_u32(message, IFLA_MASTER, bridge);
-	if (memcmp(&veth->mac, &(struct netlink_mac){0}, sizeof(veth->mac)))
+	if (memcmp(&veth->mac, &(struct netlink_mac){0}, sizeof(veth->mac)) != 0)
 		mnl_attr_put(message, IFLA_ADDRESS, sizeof(veth->mac.bytes), veth->mac.bytes);
 	put_veth_info(message, veth);
 	os = request_send(netlink, message);

@@ -7,10 +7,13 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <nftables/libnftables.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <sys/socket.h>
+#include <unistd.h>
+#include <linux/close_range.h>
 
-bool nft_run(const char *commands, struct error *err)
+static bool run_here(const char *commands, struct error *err)
 {
 	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
 	struct str why;
@@ -27,6 +30,37 @@ bool nft_run(const char *commands, struct error *err)
 	}
 	nft_ctx_free(context);
 	return ok;
+}
+
+struct run {
+	const char *commands;
+	struct error err;
+	bool ok;
+};
+
+static void *run_apart(void *arg)
+{
+	struct run *run = arg;
+
+	run->ok = close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_UNSHARE) == 0
+		? run_here(run->commands, &run->err) : fail_os(&run->err, errno, "leave the other threads' files");
+	return NULL;
+}
+
+/* libnftables waits with select(), which ends a process whose descriptors go beyond FD_SETSIZE: so it works in a thread
+ * with descriptors of its own, in the network namespace of the caller's. */
+bool nft_run(const char *commands, struct error *err)
+{
+	struct run run = {.commands = commands};
+	pthread_t thread;
+	int failed = pthread_create(&thread, NULL, run_apart, &run);
+
+	if (failed)
+		return fail_os(err, failed, "start a thread for nftables");
+	pthread_join(thread, NULL);
+	if (!run.ok && err)
+		*err = run.err;
+	return run.ok;
 }
 
 enum {

@@ -24,6 +24,9 @@ enum {
 	SPAN_HOURS = 23,                                 /* of a batch: the service takes 24 */
 	TARGET_BYTES_LIMIT = 64 << 10,
 	OPEN_TRIES = 3,
+	FLUSH_POLL_MSEC = 10,
+	COMPLAINT_BYTES = 128,                           /* what a batch keeps free for the word about dropped lines */
+	IDLE_ROUTES_LIMIT = 64,                          /* clients that are kept: a task definition may name any endpoint */
 };
 
 /* A message that is being put together. */
@@ -45,6 +48,8 @@ struct log {
 	regex_t pattern;
 	bool has_pattern, done;
 	usec waiting_since;                              /* 0: nothing waits */
+	usec retry_at;                                   /* its service is away: nothing is tried before */
+	unsigned failures;                               /* in a row */
 	uint64_t told_refused, refused;                  /* messages that the service would not take */
 };
 
@@ -61,10 +66,9 @@ struct awslogs {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool stopping;
+	atomic_bool hurry;                               /* everything is due */
 	LIST_OF(struct route *) idle;
 	LIST_OF(struct log *) incoming, logs;            /* logs: the thread's own */
-	usec retry_at;
-	unsigned failures;
 };
 
 struct batch {
@@ -73,6 +77,7 @@ struct batch {
 	size_t bytes;
 	usec first, last;
 	uint64_t end;                                    /* position after its last message */
+	uint64_t told;                                   /* of the dropped lines, once it is acknowledged */
 };
 
 static void say(const struct log *log, const char *what, const char *why)
@@ -130,9 +135,17 @@ static struct route *route_take(struct awslogs *awslogs, const struct agent_log_
 
 static void route_give(struct awslogs *awslogs, struct route *route)
 {
+	struct route *oldest = NULL;
+
 	pthread_mutex_lock(&awslogs->lock);
+	if (awslogs->idle.count == IDLE_ROUTES_LIMIT) {
+		oldest = awslogs->idle.items[0];
+		list_remove_at(&awslogs->idle, 0);
+	}
 	list_add(&awslogs->idle, route);
 	pthread_mutex_unlock(&awslogs->lock);
+	if (oldest)
+		route_free(oldest);
 }
 
 static bool call(struct awslogs *awslogs, const struct agent_log_target *target, enum logs_operation operation,
@@ -189,7 +202,8 @@ static bool ensure_stream(struct awslogs *awslogs, const struct agent_log_target
 		}
 		if (!is_away(err))
 			return false;
-		clock_sleep((usec)BACKOFF_LEAST_MSEC * USEC_PER_MSEC << i);
+		if (i + 1 < OPEN_TRIES)
+			clock_sleep((usec)BACKOFF_LEAST_MSEC * USEC_PER_MSEC << i);
 	}
 	return false;
 }
@@ -275,19 +289,21 @@ static bool open_log(struct awslogs *awslogs, struct str task_id, struct str con
 		     const struct agent_log_target *target, struct error *err)
 {
 	struct log *log = log_new(awslogs, task_id, container, target, err);
+	bool written;
 
 	if (!log)
 		return false;
 	log->progress->closed = 0;
-	if (!write_target(log, err)) {
-		log_free(log);
-		return false;
-	}
+	/* Under the lock: the thread may just be done with an earlier run's log, and remove the file of that name. */
 	pthread_mutex_lock(&awslogs->lock);
-	list_add(&awslogs->incoming, log);
+	written = write_target(log, err);
+	if (written)
+		list_add(&awslogs->incoming, log);
 	pthread_cond_signal(&awslogs->changed);
 	pthread_mutex_unlock(&awslogs->lock);
-	return true;
+	if (!written)
+		log_free(log);
+	return written;
 }
 
 bool awslogs_open(void *self, struct str task_id, struct str container, const struct agent_log_target *target,
@@ -325,9 +341,14 @@ static void batch_add(struct batch *batch, usec at, struct str text, uint64_t en
 
 static bool batch_has_room(const struct batch *batch)
 {
-	return batch->events.count < AWSLOGS_BATCH_EVENTS &&
-	       batch->bytes + AWSLOGS_EVENT_BYTES + AWSLOGS_EVENT_OVERHEAD <= AWSLOGS_BATCH_BYTES &&
-	       batch->last - batch->first < (usec)SPAN_HOURS * 3600 * 1000;
+	return batch->events.count < AWSLOGS_BATCH_EVENTS - 1 &&
+	       batch->bytes + AWSLOGS_EVENT_BYTES + COMPLAINT_BYTES + 2 * AWSLOGS_EVENT_OVERHEAD <= AWSLOGS_BATCH_BYTES;
+}
+
+/* A line that is much later than the first begins another batch. */
+static bool batch_spans(const struct batch *batch, usec at)
+{
+	return batch->events.count == 0 || at / USEC_PER_MSEC - batch->first < (usec)SPAN_HOURS * 3600 * 1000;
 }
 
 static void joint_flush(struct joint *joint, struct batch *batch)
@@ -400,8 +421,17 @@ static void gather(struct log *log, struct batch *batch, usec now)
 	struct log_line line;
 
 	batch->end = log->progress->shipped;
-	while (batch_has_room(batch) && log_reader_next(&log->reader, &line))
+	while (batch_has_room(batch)) {
+		uint64_t before = log->reader.position;
+
+		if (!log_reader_next(&log->reader, &line))
+			break;
+		if (!batch_spans(batch, line.at)) {
+			log_reader_seek(&log->reader, before);
+			return;
+		}
 		take_line(log, batch, &line, log->reader.position, now);
+	}
 	if (!batch_has_room(batch) || !log->joint.open)
 		return;
 	/* Nothing follows: a message that could go on is whole after a moment, a line without its end only when all ended. */
@@ -421,12 +451,12 @@ static void start_over(struct log *log)
 static void add_complaint(struct log *log, struct batch *batch)
 {
 	uint64_t dropped = log->progress->dropped, lost = dropped - log->progress->told;
+	usec at = batch->events.count ? batch->last * USEC_PER_MSEC : clock_now();
 
+	batch->told = dropped;
 	if (lost > 0)
-		batch_add(batch, clock_now(), arena_printf(&batch->arena, "wherry: %llu lines were dropped here: the log's buffer was "
-			  "full (max-buffer-size)", (unsigned long long)lost), batch->end);
-	if (lost > 0)
-		log->progress->told = dropped;
+		batch_add(batch, at, arena_printf(&batch->arena, "wherry: %llu lines were dropped here: the log's buffer was full "
+			  "(max-buffer-size)", (unsigned long long)lost), batch->end);
 }
 
 static void count_refused(struct log *log, const struct batch *batch, const struct logs_put_log_events_response *answer)
@@ -488,10 +518,12 @@ static usec flush_time(const struct log *log)
 					      : (usec)AWSLOGS_FLUSH_MSEC * USEC_PER_MSEC;
 }
 
-static bool is_due(struct log *log, usec now)
+static bool is_due(const struct awslogs *awslogs, struct log *log, usec now)
 {
 	uint64_t waiting = log->progress->written - log->progress->shipped;
 
+	if (now < log->retry_at)
+		return false;
 	if (waiting == 0 && log->progress->dropped == log->progress->told) {
 		log->waiting_since = 0;
 		if (log->progress->closed)
@@ -500,15 +532,30 @@ static bool is_due(struct log *log, usec now)
 	}
 	if (log->waiting_since == 0)
 		log->waiting_since = now;
-	return waiting >= FULL_BYTES || log->progress->closed || now - log->waiting_since >= flush_time(log);
+	return awslogs->hurry || waiting >= FULL_BYTES || log->progress->closed || now - log->waiting_since >= flush_time(log);
 }
 
-static void back_off(struct awslogs *awslogs, usec now)
+static bool same_service(const struct log *a, const struct log *b)
 {
-	usec wait = (usec)BACKOFF_LEAST_MSEC * USEC_PER_MSEC << MIN(awslogs->failures, 5u);
+	return str_equal(a->target->region, b->target->region) && str_equal(a->target->endpoint, b->target->endpoint);
+}
 
-	awslogs->failures++;
-	awslogs->retry_at = now + MIN(wait, (usec)BACKOFF_MOST_MSEC * USEC_PER_MSEC);
+/* All logs that go to that service wait; the others have nothing to do with it. */
+static void back_off(struct awslogs *awslogs, struct log *log)
+{
+	unsigned failures = 0;
+	usec wait, until;
+
+	for (size_t i = 0; i < awslogs->logs.count; i++)
+		if (same_service(awslogs->logs.items[i], log))
+			failures = MAX(failures, awslogs->logs.items[i]->failures);
+	wait = (usec)BACKOFF_LEAST_MSEC * USEC_PER_MSEC << MIN(failures, 5u);
+	until = clock_monotonic() + MIN(wait, (usec)BACKOFF_MOST_MSEC * USEC_PER_MSEC);
+	for (size_t i = 0; i < awslogs->logs.count; i++)
+		if (same_service(awslogs->logs.items[i], log)) {
+			awslogs->logs.items[i]->retry_at = until;
+			awslogs->logs.items[i]->failures = failures + 1;
+		}
 }
 
 static void ship(struct awslogs *awslogs, struct log *log, usec now)
@@ -522,16 +569,17 @@ static void ship(struct awslogs *awslogs, struct log *log, usec now)
 		bool moved = batch.end > log->progress->shipped;
 
 		log->progress->shipped = batch.end;
-		awslogs->failures = 0;
+		log->progress->told = batch.told;
+		log->failures = 0;
 		/* A log that has ended in the middle of a line, or whose tail cannot be read, is as shipped as it will be. */
 		if (!moved && log->progress->closed && !log->joint.open)
 			log->progress->shipped = log->progress->written;
 		log->waiting_since = moved ? 0 : log->waiting_since;
 	} else {
-		if (awslogs->failures == 0)
+		if (log->failures == 0)
 			say(log, "cannot ship now, trying again", err.text);
 		start_over(log);
-		back_off(awslogs, now);
+		back_off(awslogs, log);
 	}
 	tell_refused(log, &err);
 	list_fini(&batch.events);
@@ -558,16 +606,21 @@ static void take_incoming(struct awslogs *awslogs)
 
 static void wait_a_moment(struct awslogs *awslogs)
 {
-	struct timespec until;
+	usec at = clock_monotonic() + PASS_MSEC * USEC_PER_MSEC;
+	struct timespec until = {.tv_sec = at / USEC_PER_SEC, .tv_nsec = at % USEC_PER_SEC * 1000};
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += PASS_MSEC * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
 	if (awslogs->logs.count > 0)
 		pthread_cond_timedwait(&awslogs->changed, &awslogs->lock, &until);
 	else
 		pthread_cond_wait(&awslogs->changed, &awslogs->lock);
+}
+
+static bool is_reopened(const struct awslogs *awslogs, const struct log *log)
+{
+	for (size_t i = 0; i < awslogs->incoming.count; i++)
+		if (str_equal(awslogs->incoming.items[i]->name, log->name))
+			return true;
+	return false;
 }
 
 static void drop_done(struct awslogs *awslogs)
@@ -577,7 +630,8 @@ static void drop_done(struct awslogs *awslogs)
 
 		if (!log->done)
 			continue;
-		unlink(log->ship_path);
+		if (!is_reopened(awslogs, log))
+			unlink(log->ship_path);
 		list_remove_at(&awslogs->logs, i);
 		log_free(log);
 	}
@@ -589,17 +643,13 @@ static bool pass(struct awslogs *awslogs)
 	usec now = clock_monotonic();
 	bool any = false;
 
-	if (now < awslogs->retry_at)
-		return false;
 	for (size_t i = 0; i < awslogs->logs.count; i++) {
 		struct log *log = awslogs->logs.items[i];
 
-		if (!is_due(log, now))
+		if (!is_due(awslogs, log, now))
 			continue;
 		ship(awslogs, log, now);
-		any = true;
-		if (now < awslogs->retry_at)
-			return false;
+		any |= log->failures == 0;
 	}
 	return any && awslogs->logs.count > 0;
 }
@@ -621,6 +671,25 @@ static void *run(void *arg)
 	}
 	pthread_mutex_unlock(&awslogs->lock);
 	return NULL;
+}
+
+void awslogs_flush(struct awslogs *awslogs, usec patience)
+{
+	usec until = clock_monotonic() + patience;
+	bool left = true;
+
+	if (!awslogs)
+		return;
+	pthread_mutex_lock(&awslogs->lock);
+	awslogs->hurry = true;
+	while (left && clock_monotonic() < until) {
+		pthread_cond_signal(&awslogs->changed);
+		pthread_mutex_unlock(&awslogs->lock);
+		clock_sleep(FLUSH_POLL_MSEC * USEC_PER_MSEC);
+		pthread_mutex_lock(&awslogs->lock);
+		left = awslogs->incoming.count + awslogs->logs.count > 0;        /* the thread drops what is done */
+	}
+	pthread_mutex_unlock(&awslogs->lock);
 }
 
 /* ---- what an agent before this one left to ship */
@@ -671,12 +740,16 @@ static bool find_logs(struct awslogs *awslogs, struct error *err)
 bool awslogs_new(const struct awslogs_options *options, struct awslogs **ret_awslogs, struct error *err)
 {
 	struct awslogs *awslogs = calloc(1, sizeof(*awslogs));
+	pthread_condattr_t monotonic;
 
 	if (!awslogs)
 		abort();
 	awslogs->options = *options;
 	pthread_mutex_init(&awslogs->lock, NULL);
-	pthread_cond_init(&awslogs->changed, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&awslogs->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	if (!find_logs(awslogs, err) || (errno = pthread_create(&awslogs->thread, NULL, run, awslogs)) != 0) {
 		awslogs->stopping = true;
 		awslogs_free(awslogs);

@@ -28,6 +28,9 @@ struct awslogs_options {
 bool awslogs_new(const struct awslogs_options *options, struct awslogs **ret_awslogs, struct error *err);
 void awslogs_free(struct awslogs *awslogs);              /* ends the thread; what is left waits for the next one */
 
+/* Ships what there is now, without waiting for full batches, for at most `patience`: `wherry down` after the last task. */
+void awslogs_flush(struct awslogs *awslogs, usec patience);
+
 /* Before a container starts: makes its stream (and group, when asked), and has its log shipped from now on. Fails with
  * a whole reason. Thread-safe; `self` is the struct awslogs: the hands call it through hands_options. */
 bool awslogs_open(void *self, struct str task_id, struct str container, const struct agent_log_target *target,

@@ -17,9 +17,6 @@
 
 enum { KEY_SIZE = 32, ID_LENGTH = 36, KEEP_MSEC = 2000, INTROSPECTION_BACKLOG = 16 };
 
-#define HOST_PLACE S("host")
-#define INTROSPECTION_PLACE S("introspection")
-
 /* A container in its network. Its strings are one block, owned. */
 struct guest {
 	struct arena arena;

@@ -4,6 +4,10 @@
 #include "runner/endpoint.h"
 #include "runner/local.h"
 
+/* Names of places that are no task's and no container's. */
+#define HOST_PLACE S("host")
+#define INTROSPECTION_PLACE S("introspection")
+
 /* Who asks: a copy, in the request's arena. */
 struct visitor {
 	struct str task_id, container;

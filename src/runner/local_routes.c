@@ -9,7 +9,6 @@
 enum { PIECES = 8, ARN_LIMIT = 2048, EXPIRES_LIMIT = 1 << 20 };
 
 #define JSON S("application/json")
-#define INTROSPECTION_PLACE S("introspection")
 
 /* A request that waits for the server, with all that its answer is made of. */
 struct asked {
@@ -352,7 +351,7 @@ static bool may_have(struct local_request *request, struct str id)
 
 	if (local_place_task(request->local, request->place, &request->arena, &visitor))
 		return is_role_of(visitor.task, id);
-	for (size_t i = 0; str_equal(request->place, S("host")) && i < agent_task_count(agent); i++) {
+	for (size_t i = 0; str_equal(request->place, HOST_PLACE) && i < agent_task_count(agent); i++) {
 		const struct agent_task *task = agent_task_at(agent, i, &task_id);
 
 		if (str_equal(task->task->network_mode, S("host")) && is_role_of(task, id))
@@ -450,9 +449,8 @@ static void read_protection(struct local_request *request, const struct visitor 
 }
 
 /* Unlike everywhere else, a member that is not known is an error here. */
-static bool has_only_known(struct str body, struct arena *arena)
+static bool has_only_known(struct str body)
 {
-	struct str rest = body;
 	size_t names = 0, known = 0;
 	bool inside = false;
 
@@ -465,8 +463,8 @@ static bool has_only_known(struct str body, struct arena *arena)
 		else if (!inside && body.ptr[i] == ':')
 			names++;
 	}
-	known += str_has(json_member_text(rest, S("ProtectionEnabled")));
-	known += str_has(json_member_text(rest, S("ExpiresInMinutes")));
+	known += str_has(json_member_text(body, S("ProtectionEnabled")));
+	known += str_has(json_member_text(body, S("ExpiresInMinutes")));
 	return names == known;
 }
 
@@ -481,7 +479,7 @@ static void write_protection(struct local_request *request, const struct visitor
 
 	if (str_empty(request->request->body) ||
 	    !json_decode(&shape_metadata_protection_request, request->request->body, &request->arena, &value, &fault) ||
-	    !has_only_known(request->request->body, &request->arena)) {
+	    !has_only_known(request->request->body)) {
 		refuse_protection(request->call, 400, arn, S("InvalidParameterException"),
 				  S("UpdateTaskProtection: failed to decode request"));
 		return;

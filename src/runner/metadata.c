@@ -97,16 +97,26 @@ static struct metadata_ports ports_of(const struct subject *subject, struct aren
 	return ports;
 }
 
-static struct metadata_string_map copy_map(const struct docker_string_map *map, size_t more, struct arena *arena)
+static struct metadata_string_map copy_map(const struct docker_string_map *map, struct arena *arena)
 {
-	struct metadata_string_map made = {arena_array(arena, struct metadata_string_map_entry, map->count + more),
-					   map->count};
+	struct metadata_string_map made = {arena_array(arena, struct metadata_string_map_entry, map->count), map->count};
 
 	for (size_t i = 0; i < map->count; i++)
 		made.items[i] = (struct metadata_string_map_entry){map->items[i].key, map->items[i].value};
 	return made;
 }
 
+static void label(struct metadata_string_map *labels, struct str key, struct str value)
+{
+	size_t i = 0;
+
+	while (i < labels->count && !str_equal(labels->items[i].key, key))
+		i++;
+	labels->items[i] = (struct metadata_string_map_entry){key, value};
+	labels->count = MAX(labels->count, i + 1);
+}
+
+/* Those of ECS win; a server may have put them among the container's own. */
 static struct metadata_string_map labels_of(const struct subject *subject, struct arena *arena)
 {
 	const struct acs_task *task = subject->view->task->task;
@@ -117,10 +127,14 @@ static struct metadata_string_map labels_of(const struct subject *subject, struc
 		{S("com.amazonaws.ecs.task-definition-family"), task->family},
 		{S("com.amazonaws.ecs.task-definition-version"), task->version},
 	};
-	struct metadata_string_map labels = copy_map(&subject->config->labels, COUNT(own), arena);
+	const struct docker_string_map *given = &subject->config->labels;
+	struct metadata_string_map labels = {
+		.items = arena_array(arena, struct metadata_string_map_entry, given->count + COUNT(own))};
 
+	for (size_t i = 0; i < given->count; i++)
+		label(&labels, given->items[i].key, given->items[i].value);
 	for (size_t i = 0; i < COUNT(own); i++)
-		labels.items[labels.count++] = own[i];
+		label(&labels, own[i].key, own[i].value);
 	return labels;
 }
 
@@ -262,7 +276,7 @@ static void describe(const struct subject *subject, struct arena *arena, struct 
 		.restart_count = view->version >= 4 ? restarts_of(view, subject->acs) : (struct maybe_integer){0},
 	};
 	if (log && log->config.count)
-		made->log_options = copy_map(&log->config, 0, arena);
+		made->log_options = copy_map(&log->config, arena);
 }
 
 struct metadata_container *metadata_container(const struct metadata_view *view, struct str name, struct arena *arena)

@@ -66,8 +66,6 @@ void request_fini(struct request_reader *reader)
 	buffer_fini(&reader->body);
 }
 
-bool request_is_idle(const struct request_reader *reader) { return reader->head_bytes == 0; }
-
 static void fill(struct request_reader *reader, struct request *request)
 {
 	*request = (struct request){

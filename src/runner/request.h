@@ -36,7 +36,6 @@ void request_begin(struct request_reader *reader);       /* zeroed, or after a r
 void request_fini(struct request_reader *reader);
 enum request_outcome request_read(struct request_reader *reader, struct str bytes, size_t *ret_used,
 				  struct request *ret_request);
-bool request_is_idle(const struct request_reader *reader);       /* nothing of the next one was read */
 
 /* A value of a query string, as sent; absent when there is none. */
 struct str request_query(struct str query, struct str name);

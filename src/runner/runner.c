@@ -28,7 +28,7 @@
 #include <uv.h>
 
 enum { EXIT_AGAIN = 1, EXIT_TERMINAL = 5 };              /* agent-protocol 1.1 */
-enum { CALL_SECONDS = 10 };
+enum { CALL_SECONDS = 10, LOGS_SECONDS = 5 };
 enum { RECORD_KIND = 1 };                                /* the store's kind of all our records: keys tell them apart */
 
 struct runner {
@@ -438,7 +438,7 @@ static bool open_host(struct runner *runner, struct error *err)
 				      .environment_store = {.endpoint = options->s3_endpoint, .region = runner->client.region,
 							    .key_id = options->key_id, .secret = options->secret,
 							    .session_token = options->session_token}};
-	struct fabric_options fabric = {.run = options->run, .prefix = name,
+	struct fabric_options fabric = {.run = options->run, .prefix = name, .public_cidr = options->public_cidr,
 					.table = arena_printf(&runner->arena, "%.*s-vpc", STR(name))};
 
 	struct awslogs_options awslogs = {.client = &runner->client, .folder = folder(runner, options->data, "logs")};
@@ -596,6 +596,8 @@ static int run(struct runner *runner)
 	if (!runner->stopping)
 		uv_run(&runner->loop, UV_RUN_DEFAULT);
 	sweep = runner->going_down && agent_is_idle(runner->agent);
+	if (sweep)
+		awslogs_flush(runner->awslogs, LOGS_SECONDS * USEC_PER_SEC);
 	end_loop(runner);
 	if (sweep)
 		take_back(runner);

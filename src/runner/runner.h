@@ -13,7 +13,7 @@ struct runner_options {
 	struct str runtime, keeper;
 	struct str fargate_runtime;                      /* absent: `runtime` */
 	struct str s3_endpoint, session_token;           /* for environmentFiles; absent: there is none */
-	struct str bridge_cidr;
+	struct str bridge_cidr, public_cidr;             /* absent: network.h's and fabric.h's */
 	bool insecure_tls, allow_http_registries;
 	bool announce;                                   /* print "wherry: agent ready …" once registered */
 };

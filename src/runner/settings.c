@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include "api/docker.h"
 #include "host/cgroup.h"
+#include "host/gpu.h"
 #include "os/file.h"
 #include "wire/base64.h"
 #include "wire/json.h"
@@ -228,7 +229,7 @@ static bool describe_host(const struct source *source, struct settings *settings
 	if (!read_boolean(source, "ECS_DISABLE_PRIVILEGED", &unprivileged, err) ||
 	    !read_boolean(source, "ECS_ENABLE_TASK_CPU_MEM_LIMIT", &limits, err))
 		return false;
-	list->items = arena_array(source->arena, struct ecs_attribute, COUNT(capabilities) + 11);
+	list->items = arena_array(source->arena, struct ecs_attribute, COUNT(capabilities) + 12);
 	for (size_t i = 0; i < COUNT(capabilities); i++)
 		add_attribute(list, capabilities[i], STR_NONE);
 	if (!unprivileged)
@@ -259,6 +260,26 @@ static bool read_resources(const struct source *source, struct settings *setting
 	settings->agent.memory_mib = (int64_t)((uint64_t)host.totalram * host.mem_unit >> 20) - reserved;
 	if (settings->agent.memory_mib <= 0)
 		return fail(err, ERROR_INVALID_PARAMETER, "ECS_RESERVED_MEMORY leaves nothing for tasks");
+	return true;
+}
+
+/* ECS_ENABLE_GPU_SUPPORT: without a word, a machine that has devices offers them; "false" keeps them for others. */
+static bool read_gpus(const struct source *source, struct settings *settings, struct error *err)
+{
+	struct ecs_string_list *gpus = &settings->agent.gpus;
+	struct str version;
+	bool wanted = true;
+
+	if (!read_boolean(source, "ECS_ENABLE_GPU_SUPPORT", &wanted, err))
+		return false;
+	if (!wanted)
+		return true;
+	gpus->items = arena_array(source->arena, struct str, GPU_DEVICES_LIMIT);
+	gpu_list("", source->arena, gpus->items, &gpus->count);
+	version = gpu_driver_version("", source->arena);
+	if (gpus->count && str_has(version))
+		add_attribute(&settings->attributes, ARENA_JOIN(source->arena, S("ecs.capability.nvidia-driver-version."), version),
+			      STR_NONE);
 	return true;
 }
 
@@ -429,5 +450,6 @@ bool settings_read(const char *file, struct arena *arena, struct settings *ret_s
 	       read_resources(&source, settings, err) && read_user_maps(&source, settings, err) &&
 	       read_port_range(&source, settings, err) && read_pull_behavior(&source, settings, err) &&
 	       read_logins(&source, settings, err) && describe_host(&source, settings, err) &&
+	       read_gpus(&source, settings, err) &&
 	       read_fargate(&source, settings, err);
 }

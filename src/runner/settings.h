@@ -22,7 +22,8 @@ struct settings {
 };
 
 /* Of our own, besides what the stock agent knows: WHERRY_FARGATE gives the machine to the provider's pool for Fargate tasks,
- * beside its cluster ("also", as `wherry up` sets it) or instead of one ("only": `wherry agent --fargate`). */
+ * beside its cluster ("also", as `wherry up` sets it) or instead of one ("only": `wherry agent --fargate`). Otherwise than the
+ * stock agent, ECS_ENABLE_GPU_SUPPORT is on when nobody says: a machine with devices offers them. */
 
 /* `file`: usually /etc/ecs/ecs.config; fine when there is none. */
 bool settings_read(const char *file, struct arena *arena, struct settings *ret_settings, struct error *err);

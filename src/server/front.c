@@ -257,6 +257,7 @@ void front_metrics(struct exchange *exchange)
 		threads[i] = &server->ios[i]->metrics;
 	if (exchange->connection) {
 		brain_figures(server->brain, &page.brain);
+		log_desk_figures(server->log_desk, &page.logs);
 		exchange->work.answer.status = 200;
 		exchange->work.answer.content_type = S("text/plain; version=0.0.4");
 		metrics_print(&page, &exchange->work.answer.body);

@@ -8,6 +8,7 @@
 #include "base/shape.h"
 #include "base/time.h"
 #include "server/brain.h"
+#include "server/log_desk.h"
 
 enum { METRICS_BUCKETS = 13, METRICS_OPERATIONS_LIMIT = 1024 };
 
@@ -26,6 +27,7 @@ struct metrics_page {
 	struct metrics *const *threads;
 	size_t thread_count;
 	struct brain_figures brain;
+	struct log_desk_figures logs;
 	struct plane_statistics plane;
 	uint64_t resident_bytes;
 	usec uptime;

@@ -1,4 +1,5 @@
 #include "server/telemetry.h"
+#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -192,7 +193,9 @@ static float mean_of(const struct tcs_stats_set *set)
 {
 	double count = set ? set->sample_count.value : 0, sum = set ? set->sum.value : 0;
 
-	return count > 0 && isfinite(sum) && sum > 0 ? (float)(sum / count) : 0;
+	double mean = count > 0 && sum > 0 ? sum / count : 0;
+
+	return mean < FLT_MAX ? (float)mean : 0;         /* also what is no number */
 }
 
 static uint64_t sum_of(const struct tcs_count_set *set)

@@ -143,7 +143,7 @@ static void print_label(struct buffer *out, const char *name, struct str value)
 
 static double value_at(const struct sum *sum, size_t offset, char kind)
 {
-	const char *at = (const char *)sum + offset;
+	const void *at = (const char *)sum + offset;
 
 	switch (kind) {
 	case 'u': return (double)*(const uint64_t *)at;

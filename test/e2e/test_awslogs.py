@@ -83,6 +83,14 @@ def test_a_group_is_made_when_asked_and_missed_when_not(machine):
     assert "exitCode" not in task["containers"][0]
 
 
+def test_the_group_is_the_familys_when_none_is_said(machine):
+    machine.client(service="logs").create_log_group(logGroupName="/ecs/family")
+    arn = machine.run_task(machine.register("family", containers=[container("main", "echo here", **{"logConfiguration": {
+        "logDriver": "awslogs", "options": {"awslogs-stream-prefix": "p"}}})]))
+    machine.wait_task(arn, "STOPPED")
+    eventually(lambda: messages(machine, arn, "/ecs/family") == ["here"], 20, what="the line")
+
+
 def test_no_line_is_lost_when_agent_and_server_are_killed(machine):
     lines = 60000
     arn = run(machine, "killed", "i=0; while [ $i -lt %d ]; do echo $i; i=$((i+1)); [ $((i %% 200)) = 0 ] && usleep 20000; done" % lines,

@@ -7,6 +7,7 @@ import botocore.exceptions
 import pytest
 
 import wherry
+from wherry import container
 
 
 @pytest.fixture
@@ -175,3 +176,92 @@ def test_file_systems_outlive_the_server(new_wherry, tmp_path):
         refused(efs.create_file_system, "FileSystemAlreadyExists", 409, CreationToken="kept")
     finally:
         own.down()
+
+
+# ---- volumes of tasks: files on this machine's disk, below DATA/efs
+def volume(system, root=None, point=None):
+    more = {"rootDirectory": root} if root else {}
+    if point:
+        more = {"transitEncryption": "ENABLED", "transitEncryptionPort": 20049,
+                "authorizationConfig": {"accessPointId": point, "iam": "ENABLED"}}
+    return {"name": "v", "efsVolumeConfiguration": {"fileSystemId": system, **more}}
+
+
+def start(machine, script, what, user=None, read_only=False, fargate=False):
+    """A task whose container "main" has the volume at /v."""
+    more = {"user": user} if user else {}
+    main = container("main", script, mountPoints=[{"sourceVolume": "v", "containerPath": "/v", "readOnly": read_only}], **more)
+    if not fargate:
+        return machine.run_task(machine.register("files", containers=[main], volumes=[what], mode="none"))
+    subnet = machine.client(service="ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    definition = machine.register("far", containers=[main], volumes=[what], mode="awsvpc", cpu="256", memory="512",
+                                  requiresCompatibilities=["FARGATE"])
+    return machine.run_task(definition, launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}})
+
+
+def end(machine, arn):
+    """What it printed, once it has ended well."""
+    task = machine.wait_task(arn, "STOPPED", 60)
+    assert task["containers"][0].get("exitCode") == 0, (task, machine.log()[-2000:])
+    return machine.logs(arn)
+
+
+def owner(path):
+    status = os.stat(path)
+    return status.st_uid, status.st_gid, oct(status.st_mode & 0o7777)
+
+
+@pytest.mark.root
+def test_an_access_point_gives_its_identity_to_all_tasks(machine):
+    efs = machine.client(service="efs")
+    system = make(efs, "identity")
+    point = efs.create_access_point(ClientToken="p", FileSystemId=system, PosixUser={"Uid": 5001, "Gid": 5002, "SecondaryGids": [5003]},
+                                    RootDirectory={"Path": "/team/data", "CreationInfo": {
+                                        "OwnerUid": 5001, "OwnerGid": 5002, "Permissions": "0750"}})["AccessPointId"]
+    root = os.path.join(machine.data, "efs", system, "team", "data")
+    what = volume(system, point=point)
+    assert end(machine, start(machine, "id -u; echo one > /v/one; stat -c %u /v/one", what)) == ["0", "0"]
+    assert owner(root) == (5001, 5002, "0o750") and owner(root + "/one")[:2] == (5001, 5002)
+    # another one, whose process is not root and who may not pass the folder by its own number
+    assert end(machine, start(machine, "cat /v/one; echo two > /v/two", what, user="1234:1234")) == ["one"]
+    # and one in a user namespace, which finds the group of the access point's second group
+    with open(root + "/grouped", "w") as file:
+        file.write("grouped\n")
+    os.chown(root + "/grouped", 9, 5003)
+    os.chmod(root + "/grouped", 0o060)
+    assert end(machine, start(machine, "cat /v/two /v/grouped; echo three > /v/three", what, user="1234:1234",
+                              fargate=True)) == ["two", "grouped"]
+    assert [owner(root + "/" + name)[:2] for name in ("two", "three")] == [(5001, 5002)] * 2
+    # what the access point does not reach is not there
+    assert end(machine, start(machine, "ls /v/..; test -e /v/../../team || echo inside", what))[-1] == "inside"
+
+
+@pytest.mark.root
+def test_a_file_system_is_shared_by_tasks_and_outlives_them(machine):
+    system = make(machine.client(service="efs"), "shared")
+    first = start(machine, "mkdir /v/sub; echo ping > /v/sub/ping; until [ -e /v/sub/pong ]; do sleep 0.05; done; cat /v/sub/pong",
+                  volume(system))
+    eventually_there(os.path.join(machine.data, "efs", system, "sub", "ping"))
+    second = start(machine, "cat /v/ping; echo pong > /v/new; mv /v/new /v/pong", volume(system, root="/sub"))
+    assert (end(machine, second), end(machine, first)) == (["ping"], ["pong"])
+    assert end(machine, start(machine, "cat /v/sub/pong; touch /v/x 2>/dev/null || echo read-only", volume(system, root="/"),
+                              read_only=True)) == ["pong", "read-only"]
+    assert end(machine, start(machine, "cat /v/pong; touch /v/from-far", volume(system, root="/sub"), fargate=True)) == ["pong"]
+    assert owner(os.path.join(machine.data, "efs", system, "sub", "from-far"))[:2] == (0, 0)
+
+
+def eventually_there(path):
+    wherry.eventually(lambda: os.path.exists(path), what=path)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("by_point", [False, True])
+def test_a_root_directory_that_is_not_there_ends_the_start(machine, by_point):
+    efs = machine.client(service="efs")
+    system = make(efs, "missing %s" % by_point)
+    point = efs.create_access_point(ClientToken="m", FileSystemId=system, RootDirectory={"Path": "/none"})["AccessPointId"] if by_point else None
+    arn = start(machine, "true", volume(system, root=None if by_point else "/none", point=point))
+    task = machine.wait_task(arn, "STOPPED")
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: "), task
+    assert "No such file" in task["stoppedReason"]

@@ -1,12 +1,15 @@
 """awsvpc tasks: interfaces, security groups, VPCs. Probes run inside the network namespace of a real task's first process."""
+import http.server
+import ipaddress
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import wherry
-from wherry import STAY, container, eventually
+from wherry import STAY, container, eventually, free_port, http_get
 
 pytestmark = pytest.mark.root
 
@@ -101,7 +104,7 @@ def vpc(machine):
 @pytest.fixture(scope="module")
 def definitions(machine):
     return {"serve": machine.register("serve", mode="awsvpc", containers=[container("main", SERVE)]),
-            "stay": machine.register("stay", mode="awsvpc", containers=[container("main", STAY)])}
+            "stay": machine.register("stay", mode="awsvpc", containers=[container("main", STAY, stopTimeout=2)])}
 
 
 def test_a_task_has_an_interface_of_its_subnet(machine, vpc, definitions):
@@ -193,6 +196,93 @@ def test_what_is_wrong_with_a_network_is_told(machine, vpc, definitions):
     with pytest.raises(Exception, match="Network Configuration must be provided"):
         machine.ecs.run_task(taskDefinition=definitions["stay"])
     assert not machine.ecs.list_tasks()["taskArns"]
+
+
+class World:
+    """Somebody outside all VPCs: an address of this machine that is in none of Wherry's ranges, and a web server there."""
+    address = "203.0.113.80"
+
+    def __enter__(self):
+        subprocess.run(["ip", "address", "add", self.address + "/32", "dev", "lo"], check=True)
+        self.server = http.server.ThreadingHTTPServer((self.address, 0), Hello)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+        subprocess.run(["ip", "address", "del", self.address + "/32", "dev", "lo"], check=True)
+
+
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello\n")
+
+    def log_message(self, *_):
+        pass
+
+
+def run_fargate(machine, vpc, family, public):
+    """A running task that serves port 8080 to everybody; its public address, or None."""
+    home, subnet = vpc.default()
+    group = vpc.group(home, family)
+    vpc.allow(group, 8080, block="0.0.0.0/0")
+    definition = machine.register(family, containers=[dict(container("main", SERVE), stopTimeout=2)], mode="awsvpc", cpu="256",
+                                  memory="512", requiresCompatibilities=["FARGATE"])
+    arn = machine.run_task(definition, launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {
+        "subnets": [subnet], "securityGroups": [group], "assignPublicIp": "ENABLED" if public else "DISABLED"}})
+    task = machine.wait_task(arn, "RUNNING")
+    details = {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}
+    interface = vpc.ec2.describe_network_interfaces(NetworkInterfaceIds=[details["networkInterfaceId"]])["NetworkInterfaces"][0]
+    return arn, interface.get("Association", {}).get("PublicIp")
+
+
+def serves(address):
+    try:
+        return http_get(8080, host=address, timeout=2) == "hello\n"
+    except OSError:
+        return False
+
+
+def test_a_public_address_leads_in_and_out_and_nothing_else_does(machine, vpc):
+    with World() as world:
+        port = world.server.server_port
+        inner, none = run_fargate(machine, vpc, "inner", public=False)
+        outer, public = run_fargate(machine, vpc, "outer", public=True)
+        assert none is None and ipaddress.ip_address(public) in ipaddress.ip_network("198.18.0.0/15")
+        soon(lambda: serves(public), True)
+        assert not serves(address(machine, outer)) and not serves(address(machine, inner))
+        soon(lambda: reaches(machine, outer, world.address, port), True)
+        assert not reaches(machine, inner, world.address, port)
+        machine.ecs.stop_task(task=outer)
+        machine.wait_task(outer, "STOPPED")
+        soon(lambda: serves(public), False)
+
+
+def test_two_wherrys_fit_on_one_machine(machine, vpc, new_wherry, tmp_path):
+    """Each with ranges of its own, of the bridge and of public addresses."""
+    other = new_wherry(tmp_path / "data", cidr="10.92.0.1/20", environment={
+        "WHERRY_PUBLIC_CIDR": "198.20.0.0/28", "WHERRY_INTROSPECTION_PORT": str(free_port())})
+    own = Vpc(other)
+    try:
+        _, first = run_fargate(machine, vpc, "first", public=True)
+        _, second = run_fargate(other, own, "second", public=True)
+        assert ipaddress.ip_address(second) in ipaddress.ip_network("198.20.0.0/28")
+        soon(lambda: serves(first) and serves(second), True)
+        own.end()
+        other.down()
+        soon(lambda: serves(first), True)                        # one goes, the other stays
+    finally:
+        if other.process:
+            other.give_up()
+
+
+@pytest.mark.parametrize("cidr", ["198.18.0.0", "198.18.0.0/7", "198.18.0.0/30", "198.18.0/15", "fd00::/64", "198.18.0.0/x"])
+def test_a_range_of_public_addresses_is_checked(cidr):
+    done = subprocess.run([wherry.PROGRAM, "server", "--public-cidr", cidr], capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 2 and "from /8 to /29" in done.stderr, done
 
 
 def test_many_interfaces_come_and_go(machine, vpc, definitions):

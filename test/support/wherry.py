@@ -125,8 +125,10 @@ class Wherry:
     supervised=False: `wherry server` and `wherry agent`, started by us and again by us after a crash, at once; the
     supervisor's pauses grow, which many crashes would spend most of their time on."""
 
-    def __init__(self, data, cidr="10.91.0.1/20", environment=None, agent=True, listen="127.0.0.1", supervised=True):
+    def __init__(self, data, cidr="10.91.0.1/20", environment=None, agent=True, listen="127.0.0.1", supervised=True,
+                 wrap=()):
         self.data, self.agent, self.cidr, self.supervised = str(data), agent, cidr, supervised
+        self.wrap = list(wrap)                           # a program that becomes ours: what comes before its name
         self.port = free_port()
         self.listen = "%s:%d" % (listen, self.port)
         self.endpoint = "http://127.0.0.1:%d" % self.port
@@ -166,7 +168,7 @@ class Wherry:
             environment.update(ECS_BACKEND_HOST=self.endpoint, AWS_DEFAULT_REGION=REGION, AWS_ACCESS_KEY_ID=key_id,
                                AWS_SECRET_ACCESS_KEY=secret)
         with open(self.output, "ab") as out:
-            process = subprocess.Popen([PROGRAM, command, "--data", self.data, "--listen", self.listen], env=environment,
+            process = subprocess.Popen([*self.wrap, PROGRAM, command, "--data", self.data, "--listen", self.listen], env=environment,
                                        stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         threading.Thread(target=process.wait, daemon=True).start()               # whoever waits for its end sees it
 
@@ -274,9 +276,9 @@ class Wherry:
             left += ["cgroup " + path for path in self.cgroups()]
             if self.agent and self.bridge:
                 left += ["table " + line for line in shell("nft", "list", "tables").splitlines() 
-                         if line.endswith((" " + self.bridge[:-1], " " + self.bridge[:-1] + "_task"))]
+                         if line.split()[-1].startswith(self.bridge[:-1])]
                 left += ["link " + link["ifname"] for link in json.loads(shell("ip", "-j", "link"))
-                         if link["ifname"].startswith(self.bridge)]
+                         if link["ifname"].startswith(self.bridge[:-1])]
                 left += ["link " + name for name in [self.find_bridge()] if name]
             return left
         deadline = time.monotonic() + 5

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include "api/ec2.h"
+#include "base/buffer.h"
 #include "control/call.h"
 #include "control/paging.h"
 
@@ -133,6 +134,8 @@ static const struct filter_row *find_row(const struct filter_row *rows, size_t r
 
 bool filters_check(struct call *call, const struct ec2_filter_list *filters, const struct filter_row *rows, size_t row_count)
 {
+	size_t values = 0;
+
 	if (filters->count > FILTERS_LIMIT)
 		return fail(&call->error, ERROR_FILTER_LIMIT_EXCEEDED, "The maximum number of filters is %d", FILTERS_LIMIT);
 	for (size_t i = 0; i < filters->count; i++) {
@@ -145,7 +148,8 @@ bool filters_check(struct call *call, const struct ec2_filter_list *filters, con
 			return fail(&call->error, ERROR_INVALID_PARAMETER_VALUE, "The filter '%.*s' is invalid", STR(filter->name));
 		if (!filter->values.count)
 			return fail(&call->error, ERROR_INVALID_PARAMETER_VALUE, "The filter 'null' is invalid");
-		if (filter->values.count > FILTER_VALUES_LIMIT)
+		values += filter->values.count;
+		if (values > FILTER_VALUES_LIMIT)
 			return fail(&call->error, ERROR_FILTER_LIMIT_EXCEEDED,
 				    "The maximum number of filter values specified on a single call is %d", FILTER_VALUES_LIMIT);
 	}
@@ -197,16 +201,20 @@ static bool node_fits(const struct sorted_node *node, const void *arg)
 /* What a token belongs to. */
 static struct str list_text(struct call *call, const struct search *search)
 {
-	struct str text = search->listing->shape->name;
+	auto_buffer text = {0};
 
+	buffer_add(&text, search->listing->shape->name);
 	for (size_t i = 0; i < search->filters->count; i++) {
 		const struct ec2_filter *filter = &search->filters->items[i];
 
-		text = ARENA_JOIN(call->arena, text, S("\n"), filter->name);
-		for (size_t v = 0; v < filter->values.count; v++)
-			text = ARENA_JOIN(call->arena, text, S("\t"), filter->values.items[v]);
+		buffer_add_char(&text, '\n');
+		buffer_add(&text, filter->name);
+		for (size_t v = 0; v < filter->values.count; v++) {
+			buffer_add_char(&text, '\t');
+			buffer_add(&text, filter->values.items[v]);
+		}
 	}
-	return text;
+	return arena_copy(call->arena, buffer_str(&text));
 }
 
 static void add(struct search *search, const struct entry *entry, struct any_list *list)
@@ -253,7 +261,7 @@ static bool take_ids(struct search *search, const struct any_list *ids, struct a
 
 		if (!entry)
 			return false;
-		if (!str_in(names, i, names[i]) && fits(search, described(search, entry)))
+		if (!str_listed(names, i, names[i]) && fits(search, described(search, entry)))
 			add(search, entry, ret_list);
 	}
 	return true;

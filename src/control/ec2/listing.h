@@ -6,7 +6,7 @@
 #include "control/ec2/names.h"
 #include "control/ec2/state.h"
 
-enum { FILTERS_LIMIT = 50, FILTER_VALUES_LIMIT = 200, LISTED_IDS_LIMIT = 1000, PAGE_LIMIT = 1000 };
+enum { FILTERS_LIMIT = 50, FILTER_VALUES_LIMIT = 200 /* of all filters */, LISTED_IDS_LIMIT = 1000, PAGE_LIMIT = 1000 };
 
 struct filter_row {
 	struct str name;

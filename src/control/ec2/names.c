@@ -1,5 +1,4 @@
 #include "control/ec2/names.h"
-#include <assert.h>
 #include "control/call.h"
 #include "control/ec2/state.h"
 
@@ -33,12 +32,6 @@ struct str object_id(struct plane *plane, struct str prefix)
 	struct arena *arena = plane_arena(plane);
 
 	return ARENA_JOIN(arena, prefix, S("-"), random_hex(plane_random(plane), arena, ID_DIGITS));
-}
-
-struct str object_prefix(enum record_kind kind)
-{
-	assert(kind < COUNT(kinds));
-	return kinds[kind].prefix;
 }
 
 struct str object_arn(struct plane *plane, const struct realm *realm, struct str type, struct str id)
@@ -157,12 +150,4 @@ int zone_number(struct arena *arena, struct str region, struct str zone)
 		if (str_equal(zone, zone_name(arena, region, i)) || str_equal(zone, zone_id(arena, region, i)))
 			return i;
 	return -1;
-}
-
-bool str_in(const struct str *items, size_t count, struct str s)
-{
-	for (size_t i = 0; i < count; i++)
-		if (str_equal(items[i], s))
-			return true;
-	return false;
 }

@@ -5,8 +5,6 @@
 struct call;
 
 struct str object_id(struct plane *plane, struct str prefix);    /* "vpc" → "vpc-" and 17 random hex digits */
-/* The wire's name of a kind, its prefix and its errors. */
-struct str object_prefix(enum record_kind kind);
 /* "TYPE/ID" → "arn:aws:ec2:REGION:ACCOUNT:TYPE/ID". */
 struct str object_arn(struct plane *plane, const struct realm *realm, struct str type, struct str id);
 
@@ -27,4 +25,3 @@ struct str zone_id(struct arena *arena, struct str region, int number);
 /* Of a zone's name or id; -1: not one of the region's. */
 int zone_number(struct arena *arena, struct str region, struct str zone);
 
-bool str_in(const struct str *items, size_t count, struct str s);

@@ -105,7 +105,7 @@ static bool choose_groups(struct plane *plane, const struct subnet_entry *subnet
 		if (group->vpc != subnet->vpc)
 			return fail(err, ERROR_INVALID_PARAMETER_VALUE, "You have specified two resources that belong to different "
 				    "networks.");
-		if (!str_in(groups.items, groups.count, group->record->id))
+		if (!str_listed(groups.items, groups.count, group->record->id))
 			groups.items[groups.count++] = group->record->id;
 	}
 	if (!groups.count)

@@ -302,7 +302,7 @@ static void gather_rules(struct call *call, const struct ec2_describe_security_g
 		const struct ec2_security_group_rule_id_list *ids = &in->security_group_rule_ids;
 		struct rule_node *node;
 
-		if (ids->count && !str_in(ids->items, ids->count, rules->items[i].id))
+		if (ids->count && !str_listed(ids->items, ids->count, rules->items[i].id))
 			continue;
 		node = arena_new(call->arena, struct rule_node);
 		describe_rule(call, group, &rules->items[i], &node->row);

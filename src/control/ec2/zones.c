@@ -25,7 +25,7 @@ static void add_region(struct call *call, const struct ec2_describe_regions_requ
 	struct ec2_region region = {.region_name = name, .opt_in_status = S("opt-in-not-required"),
 				    .endpoint = ARENA_JOIN(call->arena, S("ec2."), name, S(".amazonaws.com"))};
 
-	if (in->region_names.count && !str_in(in->region_names.items, in->region_names.count, name))
+	if (in->region_names.count && !str_listed(in->region_names.items, in->region_names.count, name))
 		return;
 	if (filters_fit(&in->filters, region_filters, COUNT(region_filters), &shape_ec2_region, &region))
 		list->items[list->count++] = region;
@@ -33,7 +33,7 @@ static void add_region(struct call *call, const struct ec2_describe_regions_requ
 
 static bool is_listed(const struct realm *realm, struct str name)
 {
-	return str_in(regions, COUNT(regions), name) || str_equal(name, realm->region);
+	return str_listed(regions, COUNT(regions), name) || str_equal(name, realm->region);
 }
 
 bool ec2_describe_regions(struct call *call, const struct ec2_describe_regions_request *in,
@@ -50,7 +50,7 @@ bool ec2_describe_regions(struct call *call, const struct ec2_describe_regions_r
 	out->regions.items = arena_array(call->arena, struct ec2_region, COUNT(regions) + 1);
 	for (size_t i = 0; i < COUNT(regions); i++)
 		add_region(call, in, regions[i], &out->regions);
-	if (!str_in(regions, COUNT(regions), call->realm->region))
+	if (!str_listed(regions, COUNT(regions), call->realm->region))
 		add_region(call, in, call->realm->region, &out->regions);
 	return true;
 }
@@ -84,8 +84,8 @@ static bool check_zones(struct call *call, const struct str *names, size_t count
 
 static bool is_asked(const struct ec2_describe_availability_zones_request *in, const struct ec2_availability_zone *zone)
 {
-	return (!in->zone_names.count || str_in(in->zone_names.items, in->zone_names.count, zone->zone_name)) &&
-	       (!in->zone_ids.count || str_in(in->zone_ids.items, in->zone_ids.count, zone->zone_id)) &&
+	return (!in->zone_names.count || str_listed(in->zone_names.items, in->zone_names.count, zone->zone_name)) &&
+	       (!in->zone_ids.count || str_listed(in->zone_ids.items, in->zone_ids.count, zone->zone_id)) &&
 	       filters_fit(&in->filters, zone_filters, COUNT(zone_filters), &shape_ec2_availability_zone, zone);
 }
 

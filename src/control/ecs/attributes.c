@@ -10,14 +10,6 @@ bool instance_attribute_is_custom(struct str name)
 	return !str_starts(name, S("ecs.")) && !str_starts(name, S("com.amazonaws.ecs."));
 }
 
-bool str_listed(const struct str *items, size_t count, struct str s)
-{
-	for (size_t i = 0; i < count; i++)
-		if (str_equal(items[i], s))
-			return true;
-	return false;
-}
-
 static bool is_word(struct str text, const char *more)
 {
 	for (size_t i = 0; i < text.len; i++) {

@@ -83,6 +83,47 @@ static const char *container_asks_driver(const struct ecs_container_definition *
 	return "this log driver";
 }
 
+/* What docker's drivers take beside what AWS documents; what they do not take either ends the start, as there. */
+static const char *container_asks_log_option(const struct ecs_container_definition *container)
+{
+	static const struct { enum ecs_log_driver driver; struct str option; } known[] = {
+		{ECS_LOG_DRIVER_AWSLOGS, STR_INIT("tag")},
+		{ECS_LOG_DRIVER_AWSLOGS, STR_INIT("awslogs-format")},
+		{ECS_LOG_DRIVER_AWSLOGS, STR_INIT("awslogs-create-stream")},
+		{ECS_LOG_DRIVER_AWSLOGS, STR_INIT("awslogs-credentials-endpoint")},
+		{ECS_LOG_DRIVER_JSON_FILE, STR_INIT("tag")},
+		{ECS_LOG_DRIVER_JSON_FILE, STR_INIT("labels")},
+		{ECS_LOG_DRIVER_JSON_FILE, STR_INIT("labels-regex")},
+		{ECS_LOG_DRIVER_JSON_FILE, STR_INIT("env")},
+		{ECS_LOG_DRIVER_JSON_FILE, STR_INIT("env-regex")},
+		{ECS_LOG_DRIVER_JSON_FILE, STR_INIT("compress")},
+	};
+	const struct ecs_log_configuration *log = container->log_configuration;
+
+	for (size_t i = 0; log && i < log->options.count; i++)
+		for (size_t row = 0; row < COUNT(known); row++)
+			if (known[row].driver == log->log_driver &&
+			    str_equal(log->options.items[i].key, known[row].option))
+				return "log options that only docker documents (tag, labels, env, compress, awslogs-format)";
+	return NULL;
+}
+
+/* The forms that AWS documents; apparmor:unconfined and label:disable ask for nothing. */
+static const char *container_asks_security(const struct ecs_container_definition *container)
+{
+	for (size_t i = 0; i < container->docker_security_options.count; i++) {
+		struct str option = container->docker_security_options.items[i];
+
+		if (str_starts(option, S("apparmor:")) && !str_equal(option, S("apparmor:unconfined")))
+			return "AppArmor profiles (dockerSecurityOptions)";
+		if (str_starts(option, S("label:")) && !str_equal(option, S("label:disable")))
+			return "SELinux labels (dockerSecurityOptions)";
+		if (str_starts(option, S("credentialspec:")))
+			return "credentialSpecs (gMSA)";
+	}
+	return NULL;
+}
+
 /* `disabled` is what Wherry does: each machine resolves the tag when it pulls. */
 static const char *container_asks_consistency(const struct ecs_container_definition *container)
 {
@@ -118,6 +159,8 @@ static const struct {
 	{NULL, container_asks_credentials},
 	{NULL, container_asks_firelens},
 	{NULL, container_asks_driver},
+	{NULL, container_asks_log_option},
+	{NULL, container_asks_security},
 	{NULL, container_asks_consistency},
 	{NULL, container_asks_devices},
 	{NULL, container_asks_isolation},

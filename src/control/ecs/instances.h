@@ -20,4 +20,3 @@ struct ecs_failure *add_failure(struct call *call, struct ecs_failures *failures
 /* The full ARN of what was asked for and is not there (ecs-behaviour 2.5). */
 struct str missing_arn(struct call *call, const struct cluster_entry *cluster, struct str type, struct str identifier);
 /* Whether one of the first `count` items is the same. */
-bool str_listed(const struct str *items, size_t count, struct str s);

@@ -400,16 +400,20 @@ static struct acs_string_map string_map(struct plane *plane, const struct ecs_st
 /* Where the access point's root is and whom its files belong to: files are kept where the task runs. */
 static void put_access_point(struct plane *plane, const struct task_entry *entry, struct acs_efs_volume *to)
 {
+	struct str id = to->authorization_config ? to->authorization_config->access_point_id : STR_NONE;
 	struct acs_efs_access_point *point = arena_new(plane_arena(plane), struct acs_efs_access_point);
 	struct efs_volume_view view;
 
-	if (!to->authorization_config || str_empty(to->authorization_config->access_point_id) ||
-	    !efs_find_volume(plane, entry->realm, to->file_system_id, to->authorization_config->access_point_id, &view))
+	if (!efs_find_volume(plane, entry->realm, to->file_system_id, id, &view))
+		return;                          /* it was there when the task was made: the agent says that it is gone */
+	to->file_system_id = view.file_system_id;
+	if (str_empty(id))
 		return;
 	*point = (struct acs_efs_access_point){
 		.path = view.path, .uid = {view.uid, view.has_user}, .gid = {view.gid, view.has_user},
 		.owner_uid = {view.owner_uid, view.has_owner}, .owner_gid = {view.owner_gid, view.has_owner},
-		.permissions = view.permissions};
+		.permissions = view.permissions,
+		.secondary_gids = {view.secondary_gids.items, view.secondary_gids.count}};
 	to->access_point = point;
 }
 
@@ -457,6 +461,16 @@ static void put_volume(struct plane *plane, const struct task_entry *entry, cons
 }
 
 /* ---- the task */
+
+/* Only when somebody asks for a size: a folder of a size of its own costs the machine a file system (docs/volumes.md). */
+static struct maybe_integer asked_storage(const struct task *task, const struct ecs_task_definition *definition)
+{
+	const struct ecs_ephemeral_storage *asked = task->overrides && task->overrides->ephemeral_storage
+		? task->overrides->ephemeral_storage : definition->ephemeral_storage;
+
+	return asked && task->launch_type == ECS_LAUNCH_TYPE_FARGATE ? asked->size_in_gi_b : (struct maybe_integer){0};
+}
+
 bool payload_interface(struct plane *plane, const struct task_entry *entry, struct acs_elastic_network_interface *ret_interface)
 {
 	struct arena *arena = plane_arena(plane);
@@ -528,7 +542,7 @@ void payload_task(struct plane *plane, const struct task_entry *entry, struct ac
 		.ipc_mode = shape_word_text(&shape_ecs_ipc_mode, (int32_t)definition->ipc_mode),
 		.launch_type = shape_word_text(&shape_ecs_launch_type, (int32_t)task->launch_type),
 		.service_name = task->service, .group = task->group,
-		.ephemeral_storage = task->ephemeral_storage,
+		.ephemeral_storage = asked_storage(task, definition),
 		.containers = {arena_array(arena, struct acs_container, definition->container_definitions.count),
 			       definition->container_definitions.count},
 		.volumes = {arena_array(arena, struct acs_volume, definition->volumes.count), definition->volumes.count},

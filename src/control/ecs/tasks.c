@@ -190,6 +190,17 @@ struct task_attachment *copy_attachment(struct plane *plane, const struct task *
 	return copy;
 }
 
+/* Of the task's tags, those that ECS manages are the interface's too (neighbours 8.4). */
+static struct ec2_tag_list interface_tags(struct plane *plane, const struct ecs_tags *tags)
+{
+	struct ec2_tag_list list = {arena_array(plane_arena(plane), struct ec2_tag, tags->count), 0};
+
+	for (size_t i = 0; i < tags->count; i++)
+		if (str_starts(tags->items[i].key, S("aws:ecs:")))
+			list.items[list.count++] = (struct ec2_tag){.key = tags->items[i].key, .value = tags->items[i].value};
+	return list;
+}
+
 static bool make_interface(struct plane *plane, const struct task_plan *plan, struct str subnet, struct str attachment_id,
 			   struct interface_view *ret_view, struct error *err)
 {
@@ -204,6 +215,7 @@ static bool make_interface(struct plane *plane, const struct task_plan *plan, st
 		.instance_cluster = plan->instance->cluster->record->name,
 		.instance_id = plan->instance->by_id.key,
 		.requester_managed = fargate,
+		.tags = interface_tags(plane, &plan->tags),
 	};
 
 	return ec2_interface_create(plane, realm, &interface, ret_view, err);

@@ -47,7 +47,7 @@ static struct log_group_entry *no_group(struct call *call)
 	return NULL;
 }
 
-struct log_group_entry *logs_group_by_name(struct call *call, struct str name)
+static struct log_group_entry *group_by_name(struct call *call, struct str name)
 {
 	struct log_group_entry *group = entry_find(call->plane, call->realm, RECORD_LOG_GROUP, name);
 
@@ -85,7 +85,7 @@ struct log_group_entry *logs_find_group(struct call *call, struct str name, stru
 	}
 	if (!logs_check_group_name(call, found, str_has(name) ? "logGroupName" : "logGroupIdentifier"))
 		return NULL;
-	return logs_group_by_name(call, found);
+	return group_by_name(call, found);
 }
 
 struct log_stream_entry *logs_find_stream(struct call *call, struct log_group_entry *group, struct str name)

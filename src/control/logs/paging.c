@@ -1,32 +1,5 @@
 #include "control/logs/paging.h"
-#include <inttypes.h>
-#include "wire/base64.h"
-
-enum { HASH_DIGITS = 16 };
-
-static struct str list_hash(struct call *call, struct str list)
-{
-	return arena_printf(call->arena, "%016" PRIx64, str_hash(list, 0));
-}
-
-static struct str make_token(struct call *call, struct str list, struct str key)
-{
-	auto_buffer text = {0};
-
-	base64_encode(ARENA_JOIN(call->arena, list_hash(call, list), key), &text);
-	return arena_copy(call->arena, buffer_str(&text));
-}
-
-static bool read_token(struct call *call, struct str list, struct str token, struct str *ret_key)
-{
-	struct str bytes;
-
-	if (token.len > LOGS_TOKEN_BYTES_LIMIT || !base64_decode(token, call->arena, &bytes) ||
-	    !str_starts(bytes, list_hash(call, list)))
-		return fail(&call->error, ERROR_INVALID_PARAMETER, "The specified nextToken is invalid.");
-	*ret_key = str_slice(bytes, HASH_DIGITS, bytes.len);
-	return true;
-}
+#include "control/paging.h"
 
 static struct sorted_node *step(const struct sorted *tree, const struct logs_page_request *request, struct str key)
 {
@@ -44,8 +17,8 @@ static bool find_start(struct call *call, const struct sorted *tree, const struc
 						       : sorted_first(tree);
 		return true;
 	}
-	if (!read_token(call, request->list, request->token, &key))
-		return false;
+	if (!page_token_read(call, request->list, request->token, &key))
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "The specified nextToken is invalid.");
 	*ret_node = step(tree, request, key);
 	return true;
 }
@@ -66,7 +39,7 @@ bool logs_page_take(struct call *call, const struct sorted *tree, const struct l
 		if (!inside || (request->fits && !request->fits(node, request->arg)))
 			continue;
 		if (page.count == request->size) {
-			page.next_token = make_token(call, request->list, page.nodes[page.count - 1]->key);
+			page.next_token = page_token_make(call, request->list, page.nodes[page.count - 1]->key);
 			break;
 		}
 		page.nodes[page.count++] = node;

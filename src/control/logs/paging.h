@@ -5,8 +5,6 @@
 #pragma once
 #include "control/call.h"
 
-enum { LOGS_TOKEN_BYTES_LIMIT = 4096 };
-
 struct logs_page_request {
 	struct str list;                                 /* operation and filters as text */
 	struct str token;                                /* absent: the first page */

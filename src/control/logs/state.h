@@ -37,7 +37,6 @@ void log_stream_emit(struct plane *plane, struct log_stream_entry *stream);
 void log_group_emit_deletion(struct plane *plane, struct log_group_entry *group);        /* with its streams */
 
 /* Finding things. They fail with AWS's error. */
-struct log_group_entry *logs_group_by_name(struct call *call, struct str name);
 /* One of the two; `identifier` is a name or an ARN without ":*". */
 struct log_group_entry *logs_find_group(struct call *call, struct str name, struct str identifier);
 struct log_stream_entry *logs_find_stream(struct call *call, struct log_group_entry *group, struct str name);

@@ -28,6 +28,25 @@ TEST(it_registers_then_connects)
 	world_free(world);
 }
 
+TEST(gpus_are_told_at_registration)
+{
+	struct world *world = world_new();
+	struct str gpus[] = {S("GPU-1"), S("GPU-2")};
+	const struct ecs_register_container_instance_request *input;
+
+	world->options.gpus = (struct ecs_string_list){gpus, COUNT(gpus)};
+	agent_free(world->agent);
+	world->agent = agent_new(&world->options);
+	world_start(world);
+	input = world_take_call(world, CALL_REGISTER).input;
+	assert_int_equal(input->total_resources.count, 5);
+	EXPECT_STR(input->total_resources.items[4].name, S("GPU"));
+	EXPECT_STR(input->total_resources.items[4].type, S("STRINGSET"));
+	EXPECT_STR(input->total_resources.items[4].string_set_value.items[1], S("GPU-2"));
+	assert_int_equal(input->platform_devices.count, 2);
+	world_free(world);
+}
+
 TEST(registration_is_retried_until_the_server_answers)
 {
 	struct world *world = world_new();
@@ -756,5 +775,47 @@ TEST(tasks_past_the_limit_are_not_acknowledged)
 	world_payload(world, "last", "RUNNING", APP);
 	assert_false(world_heard(world, "AckRequest"));
 	assert_int_equal(agent_task_count(world->agent), AGENT_TASKS_LIMIT);
+	world_free(world);
+}
+
+static void run_and_end(struct world *world, const char *task)
+{
+	world_payload(world, task, "RUNNING", APP);
+	world_settle(world);
+	world_exit(world, task, "app", 0);
+	world_settle(world);
+	world->said.count = 0;
+}
+
+TEST(of_ended_tasks_past_their_limit_the_oldest_goes_before_its_time)
+{
+	struct world *world = world_connected();
+	char id[16];
+
+	run_and_end(world, "oldest");
+	for (int i = 1; i < AGENT_ENDED_LIMIT; i++) {
+		snprintf(id, sizeof(id), "n%d", i);
+		run_and_end(world, id);
+	}
+	world_pass(world, 300 * USEC_PER_SEC);
+	assert_int_equal(world->jobs.count, 0);
+	run_and_end(world, "newest");
+	assert_null(world_task(world, "oldest"));
+	assert_non_null(world_task(world, "n1"));
+	assert_int_equal(agent_task_count(world->agent), AGENT_ENDED_LIMIT);
+	world_free(world);
+}
+
+TEST(a_task_that_never_ran_is_not_kept)
+{
+	struct world *world = world_connected();
+
+	world_payload(world, "t1", "RUNNING", APP);
+	world_succeed(world, JOB_CREATE, NULL);
+	world_payload(world, "t1", "STOPPED", APP);
+	world_settle(world);
+	world_pass(world, 300 * USEC_PER_SEC);
+	world_settle(world);
+	assert_null(world_task(world, "t1"));
 	world_free(world);
 }

@@ -270,6 +270,18 @@ TEST(a_new_vpc_has_a_main_table_and_a_default_group)
 	EXPECT_CALL(&desk, "DeleteVpc", text(&desk, "{'VpcId':'%s'}", vpc), "{}");
 }
 
+/* So many filters with so many values each. */
+static const char *filters_of(struct desk *desk, int filters, int values)
+{
+	const char *all = "", *one = "'*'";
+
+	for (int i = 1; i < values; i++)
+		one = text(desk, "%s,'%d'", one, i);
+	for (int i = 0; i < filters; i++)
+		all = text(desk, "%s%s{'Name':'vpc-id','Value':[%s]}", all, i ? "," : "", one);
+	return text(desk, "{'Filter':[%s]}", all);
+}
+
 TEST(wrong_vpcs_and_subnets_are_refused_as_aws_refuses_them)
 {
 	auto_desk desk;
@@ -284,6 +296,9 @@ TEST(wrong_vpcs_and_subnets_are_refused_as_aws_refuses_them)
 	EXPECT_SAYS(desk_call(&desk, "DescribeVpcs", "{'VpcId':['subnet-12345678']}"), "InvalidVpcID.Malformed");
 	EXPECT_SAYS(desk_call(&desk, "DescribeVpcs", "{'Filter':[{'Name':'colour','Value':['red']}]}"),
 		    "InvalidParameterValue: The filter 'colour' is invalid");
+	EXPECT_SAYS(desk_call(&desk, "DescribeVpcs", filters_of(&desk, 2, 100)), "'vpcSet':");
+	EXPECT_SAYS(desk_call(&desk, "DescribeVpcs", filters_of(&desk, 3, 67)),
+		    "FilterLimitExceeded: The maximum number of filter values specified on a single call is 200");
 	vpc = make_vpc(&desk, "10.0.0.0/16");
 	make_subnet(&desk, vpc, "10.0.1.0/24");
 	EXPECT_CALL(&desk, "CreateSubnet", text(&desk, "{'VpcId':'%s','CidrBlock':'10.0.1.128/25'}", vpc),

@@ -532,6 +532,69 @@ TEST(a_task_of_a_file_system_that_is_not_there_is_not_started)
 			 "'reason':'ResourceInitializationError: volume 'v': there is no file system fs-0123456789abcdef0'"));
 }
 
+TEST(a_volume_carries_what_its_access_point_says)
+{
+	const struct acs_efs_access_point *point;
+	const struct acs_efs_volume *volume;
+	const struct acs_task *task;
+	struct str system, id;
+	auto_desk desk;
+
+	begin(&desk);
+	desk_machine(&desk, "a", "", "{'name':'ecs.capability.efs'},{'name':'ecs.capability.efsAuth'}");
+	system = pick(&desk, desk_call(&desk, "efs:CreateFileSystem", "{'CreationToken':'a'}"), "FileSystemId");
+	id = pick(&desk, desk_call(&desk, "efs:CreateAccessPoint", text(&desk, "{'ClientToken':'a','FileSystemId':'%.*s','PosixUser':"
+			  "{'Uid':7,'Gid':8,'SecondaryGids':[9,10]},'RootDirectory':{'Path':'/p','CreationInfo':"
+			  "{'OwnerUid':1,'OwnerGid':2,'Permissions':'0750'}}}", STR(system))), "AccessPointId");
+	task = payload_of(&desk, text(&desk, "{'family':'web','volumes':[{'name':'v','efsVolumeConfiguration':{'fileSystemId':'%.*s',"
+				      "'transitEncryption':'ENABLED','authorizationConfig':{'accessPointId':'%.*s'}}}],"
+				      "'containerDefinitions':[{'name':'c','image':'i','memory':64}]}", STR(system), STR(id)),
+			  "'group':'x'");
+	volume = task->volumes.items[0].efs_volume_configuration;
+	point = volume->access_point;
+	EXPECT_STR(volume->file_system_id, system);
+	EXPECT_STR(point->path, S("/p"));
+	assert_true(point->uid.value == 7 && point->gid.value == 8 && point->owner_uid.value == 1 && point->owner_gid.value == 2);
+	EXPECT_STR(point->permissions, S("0750"));
+	assert_int_equal(point->secondary_gids.count, 2);
+	assert_int_equal(point->secondary_gids.items[1].value, 10);
+}
+
+TEST(storage_of_a_size_of_its_own_is_for_who_asks_for_it)
+{
+	const struct acs_payload_message *payload;
+	auto_desk desk;
+
+	begin(&desk);
+	desk_machine(&desk, "wherry-fargate", "", ENI);
+	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
+	run(&desk, text(&desk, "'launchType':'FARGATE',%s", network(&desk, "")));
+	payload = desk.effects.messages.items[desk.effects.messages.count - 1].value;
+	assert_false(payload->tasks.items[0].ephemeral_storage.has);
+	run(&desk, text(&desk, "'launchType':'FARGATE','overrides':{'ephemeralStorage':{'sizeInGiB':21}},%s", network(&desk, "")));
+	payload = desk.effects.messages.items[desk.effects.messages.count - 1].value;
+	assert_int_equal(payload->tasks.items[0].ephemeral_storage.value, 21);
+}
+
+TEST(interfaces_carry_the_tags_that_ecs_manages)
+{
+	auto_desk desk;
+	struct str shown;
+
+	begin(&desk);
+	desk_machine(&desk, "a", "", ENI);
+	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
+	run(&desk, network(&desk, ""));
+	assert_false(says(desk_call(&desk, "DescribeNetworkInterfaces", "{}"), "aws:ecs:clusterName"));
+	run(&desk, text(&desk, "'enableECSManagedTags':true,'tags':[{'key':'mine','value':'x'}],%s", network(&desk, "")));
+	shown = desk_call(&desk, "DescribeNetworkInterfaces", "{}");
+	assert_true(says(shown, "{'key':'aws:ecs:clusterName','value':'a'}"));
+	assert_false(says(shown, "'mine'") || says(shown, "aws:ecs:serviceName"));
+	desk_call(&desk, "CreateService", text(&desk, "{'cluster':'a','serviceName':'shop','taskDefinition':'web','desiredCount':1,"
+					       "'enableECSManagedTags':true,%s}", network(&desk, "")));
+	assert_true(says(desk_call(&desk, "DescribeNetworkInterfaces", "{}"), "{'key':'aws:ecs:serviceName','value':'shop'}"));
+}
+
 TEST(overrides_of_sizes_may_have_units)
 {
 	auto_desk desk;

@@ -155,6 +155,16 @@ static const struct { const char *what, *task, *output; } rows[] = {
 	 "'containers':[{" APP ",'mountPoints':[{'sourceVolume':'e','containerPath':'/e'}]"
 	 RUN("cat /e/f; stat -c %u:%g /e/f; touch /e/g && echo wrote")
 	 DOCKER("{`User`:`app`}", "{`NetworkMode`:`none`}") "}]", "mine\n1000:1001\nwrote\n"},
+	{"EFS access point: files of its secondary groups, on EC2",
+	 "'volumes':[{'name':'p','type':'efs','efsVolumeConfiguration':{'fileSystemId':'fs-12345678'}},"
+	 "{'name':'e','type':'efs','efsVolumeConfiguration':{'fileSystemId':'fs-12345678','accessPoint':{"
+	 "'path':'/point','uid':5001,'gid':5002,'secondaryGids':[5002,5003,5004,5003]}}}],"
+	 "'containers':[{" HELPER ",'mountPoints':[{'sourceVolume':'p','containerPath':'/p'}]"
+	 RUN("echo group > /p/point/s; chown 7:5004 /p/point/s; chmod 060 /p/point/s; echo no > /p/point/n; "
+	     "chown 7:5005 /p/point/n; chmod 060 /p/point/n; touch /p/point/ready; sleep 1234") NO_NETWORK "},"
+	 "{" APP ",'mountPoints':[{'sourceVolume':'e','containerPath':'/e'}]"
+	 RUN("until [ -e /e/ready ]; do sleep 0.02; done; cat /e/s; cat /e/n 2>/dev/null || echo closed; id -G")
+	 DOCKER("{`User`:`app`}", "{`NetworkMode`:`none`}") "}]", "group\nclosed\n1001 50 65000 65001\n"},
 	{"FARGATE: a user namespace, files owned by its root",
 	 "'launchType':'FARGATE','volumes':[{'name':'v','host':{}}],"
 	 "'containers':[{" APP ",'mountPoints':[{'sourceVolume':'v','containerPath':'/data'}]"
@@ -270,6 +280,49 @@ TEST(a_gpu_is_found_by_number_and_by_name_and_missed_clearly)
 	assert_true(tree_remove(AT_FDCWD, root, &err));
 }
 
+static void fake_gpu(const char *root, const char *slot, const char *id, int number, bool with_device)
+{
+	char path[256], text[128];
+	struct error err;
+
+	snprintf(path, sizeof(path), "%s/proc/driver/nvidia/gpus/%s", root, slot);
+	assert_true(folder_make(path, 0755, &err));
+	snprintf(path + strlen(path), sizeof(path) - strlen(path), "/information");
+	snprintf(text, sizeof(text), "GPU UUID: \t %s\nDevice Minor: \t %d\n", id, number);
+	assert_true(file_write(AT_FDCWD, path, str_of(text), 0600, &err));
+	snprintf(path, sizeof(path), "%s/dev/nvidia%d", root, number);
+	if (with_device)
+		assert_true(file_write(AT_FDCWD, path, S(""), 0600, &err));
+}
+
+TEST(the_gpus_of_a_machine_are_those_whose_device_is_there)
+{
+	auto_arena arena = {0};
+	char root[] = "/tmp/wherry-gpus-XXXXXX", path[256];
+	struct str ids[GPU_DEVICES_LIMIT];
+	struct error err = {0};
+	size_t count = 7;
+
+	assert_non_null(mkdtemp(root));
+	gpu_list(root, &arena, ids, &count);
+	assert_int_equal(count, 0);
+	assert_false(str_has(gpu_driver_version(root, &arena)));
+	snprintf(path, sizeof(path), "%s/dev", root);
+	assert_true(folder_make(path, 0755, &err));
+	fake_gpu(root, "0000:01:00.0", "GPU-b", 1, true);
+	fake_gpu(root, "0000:02:00.0", "GPU-a", 0, true);
+	fake_gpu(root, "0000:03:00.0", "GPU-c", 2, false);
+	snprintf(path, sizeof(path), "%s/proc/driver/nvidia/version", root);
+	assert_true(file_write(AT_FDCWD, path, S("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5\n"), 0600,
+			       &err));
+	gpu_list(root, &arena, ids, &count);
+	assert_int_equal(count, 2);
+	EXPECT_STR(ids[0], S("GPU-a"));
+	EXPECT_STR(ids[1], S("GPU-b"));
+	EXPECT_STR(gpu_driver_version(root, &arena), S("550.54.15"));
+	assert_true(tree_remove(AT_FDCWD, root, &err));
+}
+
 TEST(no_two_tasks_have_the_same_users)
 {
 	auto_arena arena = {0};
@@ -289,6 +342,10 @@ TEST(no_two_tasks_have_the_same_users)
 	assert_int_not_equal(first, second);
 	assert_true(first >= IDMAP_FIRST);
 	assert_int_equal(idmap_find(run, S("b")), second);
+	/* A crash came between both files: the range is still the task's, and no other one is lost for it. */
+	unlink(arena_printf(&arena, "%s/tasks/a/.idmap%c", root, '\0').ptr);
+	assert_true(idmap_take(run, S("a"), &again, &err));
+	assert_int_equal(first, again);
 	idmap_release(run, S("a"));
 	assert_true(tree_remove(AT_FDCWD, root, &err));
 }
@@ -362,7 +419,7 @@ TEST(a_task_that_cannot_be_made_says_why)
 		{"'volumes':[{'name':'not-here','type':'docker','dockerVolumeConfiguration':{'scope':'shared'}}],'containers':[]",
 		 "CannotCreateVolumeError: get not-here: no such volume"},
 		{"'volumes':[{'name':'e','type':'efs','efsVolumeConfiguration':{'fileSystemId':'fs-1','rootDirectory':'/no'}}],"
-		 "'containers':[]", "ResourceInitializationError: failed to set up the EFS volume 'e': mounting '/no' failed"},
+		 "'containers':[]", "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: e: mounting '/no' failed"},
 		{"'containers':[{" APP ",'environmentFiles':[{'value':'arn:aws:s3:::b/k.env','type':'s3'}]}]",
 		 "ResourceInitializationError: failed to download env files: this agent has no S3 endpoint"},
 		{"'networkMode':'awsvpc','containers':[{" APP "}]", "ContainerNetworkingError: this agent has no VPCs"},

@@ -163,6 +163,46 @@ TEST(pages_of_a_stream_are_whole_and_in_order_from_both_ends)
 	}
 }
 
+/* One put over a day must not make every later read go back a day. */
+TEST(a_put_over_a_whole_day_lies_in_rows_of_an_hour)
+{
+	struct logs_input_log_event sparse[24];
+	struct log_stream_facts facts;
+	struct error error = {0};
+	auto_world world;
+	bool known;
+
+	world_init(&world);
+	for (size_t i = 0; i < COUNT(sparse); i++)
+		sparse[i] = (struct logs_input_log_event){.timestamp = {(int64_t)i * 3600000, true},
+			.message = arena_printf(&world.arena, "hour %zu", i)};
+	put(&world, 0, sparse, COUNT(sparse));
+	for (size_t i = 0; i < COUNT(sparse); i++) {
+		sparse[i].timestamp.value += i % 2 ? 1800000 : 0;
+		sparse[i].message = arena_printf(&world.arena, "later %zu", i);
+	}
+	put(&world, 0, sparse, COUNT(sparse));
+	assert_true(log_store_stream(world.store, streams[0].id, NULL, &known, &facts, &error));
+	assert_true(known);
+	assert_int_equal(facts.span, 3600000);
+	qsort(world.events, world.count, sizeof(world.events[0]), by_time);
+	walk_stream(&world, 0, true, 5);
+	walk_stream(&world, 0, false, 5);
+}
+
+TEST(an_end_at_the_beginning_of_time_gives_tokens_that_are_taken)
+{
+	struct logs_get_log_events_request in = {.end_time = {0, true}};
+	struct logs_get_log_events_response page;
+	auto_world world;
+
+	world_init(&world);
+	page = get(&world, &in, 0);
+	assert_int_equal(page.events.count, 0);
+	in.next_token = page.next_backward_token;
+	assert_int_equal(get(&world, &in, 0).events.count, 0);
+}
+
 TEST(a_filter_merges_streams_by_time)
 {
 	struct logs_filter_log_events_request in = {.limit = {13, true}};

@@ -77,6 +77,22 @@ TEST(a_task_tells_of_the_containers_that_are_there)
 	assert_null(metadata_container(&view, S("nobody"), &arena));
 }
 
+TEST(labels_of_ecs_are_told_once_and_win)
+{
+	auto_arena arena = {0};
+	struct agent_task *record = make_task(&arena, "bridge");
+	struct acs_docker_config docker = {.config = S(
+		"{\"Labels\":{\"a\":\"b\",\"com.amazonaws.ecs.cluster\":\"mine\",\"com.amazonaws.ecs.container-name\":\"app\"}}")};
+	struct metadata_view view = view_of(record, 4);
+	const struct metadata_task *task;
+
+	record->task->containers.items[0].docker_config = &docker;
+	task = metadata_task(&view, &arena);
+	assert_int_equal(task->containers.items[0].labels.count, 6);
+	EXPECT_STR(task->containers.items[0].labels.items[1].key, S("com.amazonaws.ecs.cluster"));
+	EXPECT_STR(task->containers.items[0].labels.items[1].value, S("prod"));
+}
+
 TEST(the_words_are_those_of_the_sdk)
 {
 	auto_arena arena = {0};
