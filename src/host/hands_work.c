@@ -28,7 +28,9 @@
 
 enum {
 	TASKS_LIMIT = 100000,
-	LOG_FOLDERS_KEPT = 200,                          /* of tasks, also destroyed ones; the oldest go */
+	LOG_FOLDERS_KEPT = 200,                          /* of destroyed tasks; the oldest go */
+	LOG_FOLDERS_SLACK = 50,
+	LOG_FOLDER_FILES_LIMIT = 100000,                 /* of one task */
 	ID_DIGITS = 64,
 	BINDS_LIMIT = CONTAINER_MOUNTS_LIMIT + 8,
 };
@@ -1100,26 +1102,52 @@ static usec modified_at(int folder, struct str name, struct arena *arena)
 	return status.st_mtim.tv_sec * USEC_PER_SEC + status.st_mtim.tv_nsec / 1000;
 }
 
-/* Logs outlive their task for those who ask what happened, but not without bound. */
+/* The task is still there, or lines of it are still to be shipped. */
+static bool logs_are_needed(const struct hands *hands, int folder, struct str task_id, struct arena *arena)
+{
+	struct places at = places_of(hands, task_id, S("x"), arena);
+	struct str *files;
+	size_t count;
+
+	if (faccessat(AT_FDCWD, arena_cstr(arena, at.run), F_OK, 0) == 0)
+		return true;
+	if (!folder_list(folder, arena_cstr(arena, task_id), LOG_FOLDER_FILES_LIMIT, arena, &files, &count, NULL))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (str_ends(files[i], S(".ship")))
+			return true;
+	return false;
+}
+
+struct old_log { usec at; struct str task_id; };
+
+static int compare_ages(const void *a, const void *b)
+{
+	usec left = ((const struct old_log *)a)->at, right = ((const struct old_log *)b)->at;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Logs outlive their task for those who ask what happened, but not without bound. Looked at once a few dozen tasks. */
 static void prune_logs(struct hands *hands)
 {
 	auto_arena arena = {0};
 	const char *path = arena_printf(&arena, "%.*s/logs%c", STR(hands->options.data), '\0').ptr;
 	auto_fd folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct old_log *old;
 	struct str *names;
-	size_t count;
+	size_t count, old_count = 0;
 
-	if (folder < 0 || !folder_list(folder, ".", TASKS_LIMIT, &arena, &names, &count, NULL))
+	if (folder < 0 || !folder_list(folder, ".", TASKS_LIMIT, &arena, &names, &count, NULL) ||
+	    count <= LOG_FOLDERS_KEPT + LOG_FOLDERS_SLACK)
 		return;
-	while (count > LOG_FOLDERS_KEPT) {
-		size_t oldest = 0;
-
-		for (size_t i = 1; i < count; i++)
-			if (modified_at(folder, names[i], &arena) < modified_at(folder, names[oldest], &arena))
-				oldest = i;
-		tree_remove(folder, arena_cstr(&arena, names[oldest]), NULL);
-		names[oldest] = names[--count];
-	}
+	old = arena_array(&arena, struct old_log, count);
+	for (size_t i = 0; i < count; i++)
+		if (!logs_are_needed(hands, folder, names[i], &arena))
+			old[old_count++] = (struct old_log){modified_at(folder, names[i], &arena), names[i]};
+	qsort(old, old_count, sizeof(*old), compare_ages);
+	for (size_t i = 0; i + LOG_FOLDERS_KEPT < old_count; i++)
+		tree_remove(folder, arena_cstr(&arena, old[i].task_id), NULL);
 }
 
 static bool remove_folder(struct str path, struct error *err)

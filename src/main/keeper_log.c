@@ -97,7 +97,10 @@ void log_writer_open(struct log_writer *writer, const char *folder, const char *
 
 static uint64_t unshipped(const struct log_writer *writer)
 {
-	return writer->progress ? writer->progress->written + block_len - writer->progress->shipped : 0;
+	uint64_t end = writer->progress ? writer->progress->written + block_len : 0;
+
+	/* Behind `shipped` after a crash that took the end of the file. */
+	return writer->progress && end > writer->progress->shipped ? end - writer->progress->shipped : 0;
 }
 
 bool log_writer_is_full(const struct log_writer *writer)

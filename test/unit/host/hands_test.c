@@ -551,3 +551,27 @@ TEST(a_log_turns_at_its_limit_and_long_lines_are_split)
 	destroy(world, task);
 	world_free(world);
 }
+
+TEST(old_logs_go_but_not_those_that_are_still_to_be_shipped)
+{
+	struct world *world = world_new();
+	struct agent_task *task;
+	struct str left;
+
+	if (!world)
+		skip();
+	world_shell(world, "for i in $(seq 1 300); do mkdir -p %s/data/logs/old$i; done; touch -d '10 days ago' %s/data/logs/old7; "
+		    "touch %s/data/logs/old7/app.ship; touch -d '9 days ago' %s/data/logs/old7 %s/data/logs/old8; "
+		    "mkdir -p %s/run/tasks/old9; touch -d '8 days ago' %s/data/logs/old9", world->folder, world->folder, world->folder,
+		    world->folder, world->folder, world->folder, world->folder);
+	task = make_task(world, "true", "", none);
+	run_to_end(world, task);
+	destroy(world, task);
+	left = world_shell(world, "ls %s/data/logs | wc -l; ls -d %s/data/logs/old[789]", world->folder, world->folder);
+	assert_true(str_starts(left, S("202\n")));               /* 200, one to be shipped, one of a task that is there */
+	assert_true(str_contains(left, S("/old7\n")));
+	assert_false(str_contains(left, S("/old8\n")));
+	assert_true(str_contains(left, S("/old9\n")));
+	world_shell(world, "rmdir %s/run/tasks/old9", world->folder);
+	world_free(world);
+}
