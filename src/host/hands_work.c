@@ -572,7 +572,8 @@ static bool step_root(struct start *start, struct error *err)
 		ok = root >= 0 ? prepare_root(start, root, err)
 			       : fail_os(err, errno, "CannotStartContainerError: open the root file system");
 	}
-	/* The mount goes with its namespace. */
+	if (!failed)
+		umount2(rootfs, MNT_DETACH);
 	if (setns(start->hands->host_mounts_fd, CLONE_NEWNS) < 0)
 		abort();                         /* this thread would do everything else in the wrong place */
 	return ok;

@@ -351,9 +351,13 @@ class Wherry:
     def stop_all(self):
         for arn in self.ecs.list_services(maxResults=100)["serviceArns"]:
             self.ecs.delete_service(service=arn, force=True)
-        for arn in self.ecs.list_tasks(maxResults=100)["taskArns"]:
-            self.ecs.stop_task(task=arn)
-        eventually(lambda: not self.ecs.list_tasks()["taskArns"], 60, what="all tasks to be stopped")
+
+        def stop_some():
+            arns = self.ecs.list_tasks(maxResults=100)["taskArns"]
+            for arn in arns:
+                self.ecs.stop_task(task=arn)
+            return not arns
+        eventually(stop_some, 60, what="all tasks to be stopped")
 
     def logs(self, arn, *options):
         """The lines of `wherry logs`, without their times."""

@@ -25,7 +25,6 @@ bool logs_create_log_group(struct call *call, const struct logs_create_log_group
 		.name = in->log_group_name,
 		.id = {(int64_t)(random_next(plane_random(call->plane)) >> 1), true},
 		.created_at = {plane_now(call->plane), true},
-		.kms_key_id = in->kms_key_id,
 		.log_group_class = in->log_group_class ? in->log_group_class : LOGS_LOG_GROUP_CLASS_STANDARD,
 		.deletion_protection = in->deletion_protection_enabled,
 		.tags = in->tags,
@@ -35,6 +34,8 @@ bool logs_create_log_group(struct call *call, const struct logs_create_log_group
 		return false;
 	if (has_prefix(in->log_group_name, S("aws/")))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Log groups starting with AWS/ are reserved for AWS.");
+	if (str_has(in->kms_key_id))
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "Wherry has no KMS keys yet: make the log group without kmsKeyId.");
 	if (entry_find(call->plane, call->realm, RECORD_LOG_GROUP, in->log_group_name))
 		return fail(&call->error, ERROR_RESOURCE_ALREADY_EXISTS, "The specified log group already exists");
 	if (call->realm->log_groups.count >= GROUPS_LIMIT)
@@ -132,7 +133,6 @@ static void describe_group(struct call *call, const struct log_group_entry *grou
 		.metric_filter_count = {0, true},
 		.arn = ARENA_JOIN(call->arena, arn, S(":*")),
 		.stored_bytes = {group->stored_bytes, true},
-		.kms_key_id = group->record->kms_key_id,
 		.log_group_class = group->record->log_group_class,
 		.log_group_arn = arn,
 		.deletion_protection_enabled = {group->record->deletion_protection.value, true},

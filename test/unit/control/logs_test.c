@@ -32,6 +32,8 @@ TEST(groups_are_made_once_and_named_well)
 	EXPECT_CALL(&desk, "logs:CreateLogGroup", "{'logGroupName':'/ecs/web#1'}", "{}");
 	EXPECT_CALL(&desk, "logs:CreateLogGroup", "{'logGroupName':'/ecs/web#1'}",
 		    "ResourceAlreadyExistsException: The specified log group already exists");
+	EXPECT_CALL(&desk, "logs:CreateLogGroup", "{'logGroupName':'locked','kmsKeyId':'arn:aws:kms:us-east-1:000000000000:key/x'}",
+		    "InvalidParameterException: Wherry has no KMS keys yet: make the log group without kmsKeyId.");
 	EXPECT_CALL(&desk, "logs:CreateLogGroup", "{'logGroupName':'a b'}",
 		    "InvalidParameterException: 1 validation error detected: Value 'a b' at 'logGroupName' failed to satisfy constraint: "
 		    "Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+");
