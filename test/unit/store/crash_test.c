@@ -172,7 +172,7 @@ static const char *append_until_full(struct store *store, struct twin *twin, uin
 			*twin = before;
 			return NULL;
 		}
-		if (++*number == 5000)
+		if (++*number == 100000)
 			return "the disk did not fill up";
 	}
 }
