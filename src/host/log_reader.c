@@ -7,7 +7,7 @@
 #include "os/fd.h"
 #include "wire/timestamp.h"
 
-enum { HEAD_BYTES = 40, TIME_BYTES = 30, TRIES = 100 };
+enum { HEAD_BYTES = 40, TIME_BYTES = 30 };
 
 void log_reader_init(struct log_reader *reader, const struct log_progress *progress, const char *path, uint64_t position)
 {
@@ -52,10 +52,7 @@ static bool open_now(struct log_reader *reader, uint64_t position)
 
 static bool ensure_open(struct log_reader *reader)
 {
-	for (int i = 0; reader->fd < 0 && i < TRIES; i++)
-		if (!open_now(reader, reader->position))
-			usleep(100);
-	return reader->fd >= 0;
+	return reader->fd >= 0 || open_now(reader, reader->position);
 }
 
 /* Reads on behind what is in `bytes`; false when there is nothing now. */

@@ -27,7 +27,7 @@ struct log_reader {
 /* `position`: where to begin; what is no longer there is passed over. */
 void log_reader_init(struct log_reader *reader, const struct log_progress *progress, const char *path, uint64_t position);
 void log_reader_fini(struct log_reader *reader);
-/* False when no complete line is there now. */
+/* False when no complete line is there now, or the file is just being turned: ask again. */
 bool log_reader_next(struct log_reader *reader, struct log_line *ret_line);
 /* Reads again from an earlier position. */
 void log_reader_seek(struct log_reader *reader, uint64_t position);

@@ -183,6 +183,16 @@ void log_writer_tick(void)
 	snprintf(now_text + 20, sizeof(now_text) - 20, "%09ldZ", now.tv_nsec);
 }
 
+/* Would the line be the one too many for its file? What is gathered goes to disk first, so that each file ends at its limit. */
+static bool is_past_limit(const struct log_writer *writer, size_t line)
+{
+	uint64_t used = writer->size + block_len;
+
+	if (writer->size > 0 && used > writer->limit)    /* the flush will turn the file first */
+		used = block_len;
+	return block_len > 0 && used <= writer->limit && used + line > writer->limit;
+}
+
 void log_writer_line(struct log_writer *writer, const char *stream, char part, const char *text, size_t len)
 {
 	char *end;
@@ -191,7 +201,7 @@ void log_writer_line(struct log_writer *writer, const char *stream, char part, c
 		writer->progress->dropped++;
 		return;
 	}
-	if (block_len + HEAD + len > sizeof(block))
+	if (block_len + HEAD + len > sizeof(block) || is_past_limit(writer, 41 + len))
 		log_writer_flush(writer);
 	end = block + block_len;
 	memcpy(end, now_text, TIME_BYTES);

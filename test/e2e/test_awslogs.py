@@ -1,5 +1,7 @@
 """The awslogs driver: what containers write is found in CloudWatch Logs, whatever dies meanwhile."""
+import contextlib
 import os
+import pathlib
 import re
 import signal
 import time
@@ -12,12 +14,27 @@ from wherry import container, eventually
 pytestmark = pytest.mark.root
 
 GROUP = "/test/logs"
+UNSHIPPED = 64 << 20                                     # LOG_BLOCKING_BYTES of src/host/log_options.h
 
 
 def options(**more):
     return {"logConfiguration": {"logDriver": "awslogs", "options": {
         "awslogs-group": GROUP, "awslogs-region": wherry.REGION, "awslogs-stream-prefix": "p",
         **{name.replace("_", "-"): value for name, value in more.items()}}}}
+
+
+def written(machine, arn):
+    """Bytes of the log on this machine, turned files included."""
+    return sum(path.stat().st_size for path in pathlib.Path(machine.data, "logs", arn.rsplit("/", 1)[1]).glob("main.log*"))
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def stream(arn, name="main"):
@@ -97,7 +114,8 @@ def test_no_line_is_lost_when_agent_and_server_are_killed(machine):
               mode="blocking")
     machine.wait_task(arn, "RUNNING")
     for victim in ("agent", "server", "agent", "server"):
-        time.sleep(1)
+        before = written(machine, arn)
+        eventually(lambda: written(machine, arn) > before + 100000, 30, what="more lines")
         machine.crash(victim)
         machine.wait_health()
     machine.wait_task(arn, "STOPPED", 90)
@@ -112,12 +130,15 @@ def test_no_line_is_lost_when_agent_and_server_are_killed(machine):
 def test_a_blocking_container_waits_and_loses_nothing(machine):
     """The server is stopped while a container writes far more than may lie unshipped."""
     lines, text = 1500000, "x" * 90
-    arn = run(machine, "waits", "yes %s | head -n %d; echo the end" % (text, lines), mode="blocking")
+    arn = run(machine, "waits", "while [ ! -e /tmp/go ]; do usleep 10000; done; yes %s | head -n %d; echo the end" % (text, lines),
+              mode="blocking")
     machine.wait_task(arn, "RUNNING")
-    server = machine.child("server")
-    os.kill(server, signal.SIGSTOP)
-    time.sleep(3)
-    os.kill(server, signal.SIGCONT)
+    first = machine.main_process(arn)
+    with stopped(machine.child("server")):
+        pathlib.Path("/proc/%d/root/tmp/go" % first).touch()
+        eventually(lambda: written(machine, arn) >= UNSHIPPED, 60, what="as much as may lie unshipped")
+        size = written(machine, arn)
+        assert size < UNSHIPPED * 1.1 and wherry.started_at(first)
     machine.wait_task(arn, "STOPPED", 120)
     eventually(lambda: newest(machine, arn) == "the end", 60, what="the last line")
     assert count(machine, arn) == lines + 1
@@ -126,11 +147,14 @@ def test_a_blocking_container_waits_and_loses_nothing(machine):
 def test_a_container_that_does_not_wait_says_what_it_dropped(machine):
     lines, text = 400000, "x" * 90
     server = machine.child("server")
-    arn = run(machine, "drops", "sleep 2; yes %s | head -n %d; sleep 8" % (text, lines), mode="non-blocking", max_buffer_size="1m")
+    arn = run(machine, "drops", "while [ ! -e /tmp/go ]; do usleep 10000; done; yes %s | head -n %d; touch /tmp/done; "
+              "while [ ! -e /tmp/end ]; do usleep 10000; done" % (text, lines), mode="non-blocking", max_buffer_size="1m")
     machine.wait_task(arn, "RUNNING")
-    os.kill(server, signal.SIGSTOP)
-    time.sleep(4)
-    os.kill(server, signal.SIGCONT)
+    root = pathlib.Path("/proc/%d/root/tmp" % machine.main_process(arn))
+    with stopped(server):
+        (root / "go").touch()
+        eventually((root / "done").exists, 60, what="the container to have written all")
+    (root / "end").touch()
     machine.wait_task(arn, "STOPPED", 60)
 
     def told():

@@ -1,7 +1,7 @@
 """The server's front door over raw sockets: framing, limits, deadlines, signatures, TLS and websockets.
 
-Runs `build/wherry server`, or the program in WHERRY_HTTP_SERVER with the same arguments (the tests that need the
-stand-in plane are skipped then unless its name says so)."""
+Runs `wherry server` of the build under test, or the program in WHERRY_HTTP_SERVER with the same arguments. What needs a plane
+of a few lines that says what it is asked to runs BUILD/test/server_standin."""
 import base64
 import datetime
 import hashlib
@@ -23,26 +23,25 @@ import uuid
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = os.environ.get("WHERRY_HTTP_SERVER", str(ROOT / "build" / "wherry"))
-STANDIN = "standin" in PROGRAM
+BUILD = pathlib.Path(os.environ.get("WHERRY_BUILD", ROOT / "build")).resolve()
+PROGRAM = os.environ.get("WHERRY_HTTP_SERVER", str(BUILD / "wherry"))
+STANDIN = str(BUILD / "test" / "server_standin")
 KEY_ID, SECRET, REGION = "test", "a secret for tests", "us-east-1"
 TARGET = "AmazonEC2ContainerServiceV20141113."
 INVALID_SIGNATURE = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details.")
 
-needs_standin = pytest.mark.skipif(not STANDIN, reason="needs the stand-in plane")
-
 
 class Server:
-    def __init__(self, *options, data=None, wrapper=()):
+    def __init__(self, *options, data=None, wrapper=(), program=PROGRAM):
         self.folder = None if data else tempfile.TemporaryDirectory(prefix="wherry-http-")
         self.data = data or os.path.join(self.folder.name, "data")
         self.errors = tempfile.TemporaryFile()
         environment = dict(os.environ, WHERRY_ROOT_ACCESS_KEY_ID=KEY_ID, WHERRY_ROOT_SECRET_ACCESS_KEY=SECRET)
         started = time.monotonic()
         self.process = subprocess.Popen(
-            [*wrapper, PROGRAM, "server", "--listen", "127.0.0.1:0", "--data", self.data, *options],
+            [*wrapper, program, "server", "--listen", "127.0.0.1:0", "--data", self.data, *options],
             stdout=subprocess.PIPE, stderr=self.errors, env=environment)
         line = self.process.stdout.readline().decode()
         self.start_seconds = time.monotonic() - started
@@ -69,6 +68,13 @@ class Server:
         if self.folder:
             self.folder.cleanup()
         return code
+
+
+@pytest.fixture(scope="module")
+def standin():
+    one = Server(program=STANDIN)
+    yield one
+    assert one.stop() == 0, one.log()
 
 
 @pytest.fixture(scope="module")
@@ -468,9 +474,8 @@ def test_unbuilt_operations_say_so(server):
     assert (status, name) == (400, "UnsupportedFeatureException") and "DescribeDaemon" in message
 
 
-@needs_standin
-def test_conflicts_carry_resource_ids(server):
-    _, _, body = call(server, "RunTask", b'{"taskDefinition":"a"}')
+def test_conflicts_carry_resource_ids(standin):
+    _, _, body = call(standin, "RunTask", b'{"taskDefinition":"a"}')
     assert json.loads(body)["resourceIds"] == ["arn:task"]
 
 
@@ -610,9 +615,8 @@ class Channel:
 ACS = "agentVersion=1.0&clusterArn=default&containerInstanceArn=arn%3Ax&dockerVersion=DockerVersion%3A+25&sendCredentials=true&seqNum=1"
 
 
-@needs_standin
-def test_an_agents_channel(server):
-    channel = Channel(server, query=ACS)
+def test_an_agents_channel(standin):
+    channel = Channel(standin, query=ACS)
     assert channel.status == 101
     expected = base64.b64encode(hashlib.sha1(
         base64.b64encode(b"0123456789abcdef") + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
@@ -632,9 +636,8 @@ def test_an_agents_channel(server):
     channel.close()
 
 
-@needs_standin
-def test_a_refused_agent_gets_its_reason_and_no_101(server):
-    channel = Channel(server, query=ACS.replace("arn%3Ax", "refused"))
+def test_a_refused_agent_gets_its_reason_and_no_101(standin):
+    channel = Channel(standin, query=ACS.replace("arn%3Ax", "refused"))
     assert channel.status == 400 and "InactiveInstanceException" in json.loads(channel.body)
     assert len(channel.body) <= 1024
     channel.close()

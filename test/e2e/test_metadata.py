@@ -8,7 +8,6 @@ import re
 import threading
 import urllib.parse
 
-import botocore.exceptions
 import pytest
 
 from wherry import CLONE_NEWNET, STAY, container, eventually, free_port, http_get, lifetime
@@ -101,10 +100,7 @@ def test_a_container_reads_its_own_metadata(machine):
 @pytest.mark.parametrize("mode", ["bridge", "host", "none", "awsvpc"])
 def test_every_network_has_it(machine, mode):
     if mode == "awsvpc":
-        try:
-            subnets = [subnet["SubnetId"] for subnet in machine.client(service="ec2").describe_subnets()["Subnets"]][:16]
-        except botocore.exceptions.ClientError as refused:
-            pytest.skip("no VPCs: %s" % refused)
+        subnets = [subnet["SubnetId"] for subnet in machine.client(service="ec2").describe_subnets()["Subnets"]][:16]
         arn = machine.run_task(machine.register("in-awsvpc", containers=[container("main", STAY)], mode=mode),
                                networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}})
         machine.wait_task(arn, "RUNNING")
