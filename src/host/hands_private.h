@@ -1,4 +1,4 @@
-/* hands_private.h - what hands.c (lanes, threads, facts) and hands_work.c (the work itself) share.
+/* hands_private.h - what hands.c (lanes, threads, facts) and the hands_*.c of the work itself share.
  *
  * A lane is a task's queue: its work runs in order, one at a time, on any worker. A watcher thread reads
  * all keepers' sockets: answers wake the worker that waits, exits become work of the lane, so that they are
@@ -9,6 +9,9 @@
 #include "base/map.h"
 #include "host/hands.h"
 #include "host/keeper.h"
+#include "host/network.h"
+
+enum { TASKS_LIMIT = 100000 };                         /* folders that one place is read for */
 
 enum chore_kind {
 	WORK_PULL = JOB_PULL, WORK_CREATE, WORK_START, WORK_SIGNAL, WORK_PROBE, WORK_DESTROY,
@@ -89,7 +92,7 @@ void lane_add(struct hands *hands, struct str task_id, struct chore *chore);    
 struct chore *chore_new(enum chore_kind kind, struct str name);
 void chore_free(struct chore *chore);
 
-/* ---- Names: all that a container and its task have */
+/* hands_work.c: names, all that a container and its task have */
 struct places {
 	struct str run, data, logs;                      /* the task's folders */
 	struct str task_netns;                           /* of its interface (awsvpc) */
@@ -100,9 +103,26 @@ struct places {
 	struct str cgroup, owner;                        /* the container's */
 };
 
+/* Names become folders and cgroups. */
+bool places_name_is_good(struct str name);
 struct places places_of(const struct hands *hands, struct str task_id, struct str container, struct arena *arena);
 bool places_check(struct str task_id, struct str container, struct error *err);
 bool places_make(struct str path, mode_t mode, struct error *err);
+/* Of a container by its `owner`: the same for ever, without having to be kept. */
+struct str runtime_id_of(struct str owner, struct arena *arena);
+
+/* hands_work.c: facts and work */
+struct fact fact_of(enum fact_kind kind, struct str task_id, struct str container);     /* of now */
+/* Tells `fact` as the answer to a job: `err` is the reason when not `ok`. */
+void hands_tell_result(struct hands *hands, struct fact *fact, bool ok, const struct error *err);
+/* FACT_EXIT of what a keeper said. */
+void hands_tell_exit(struct hands *hands, struct str task_id, const struct keeper_event *event);
+void chore_do(struct hands *hands, struct lane *lane, struct chore *chore);
+/* All that there is of the task, found by name; `task`: NULL when nobody knows it. */
+bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
+		       struct error *err);
+/* Quits the keeper when none of its containers runs. */
+void chore_let_go(struct hands *hands, struct lane *lane, struct arena *arena);
 
 /* hands_create.c: JOB_CREATE. Error texts are whole reasons. */
 bool chore_create_task(struct hands *hands, struct lane *lane, const struct acs_task *task, struct arena *arena,
@@ -113,7 +133,33 @@ bool chore_release_memory(const struct places *at, struct error *err);
 /* The task's interface; fine when it has none. */
 bool chore_release_network(struct hands *hands, struct str task_id, struct error *err);
 
-/* hands_work.c */
-void chore_do(struct hands *hands, struct lane *lane, struct chore *chore);
-bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
-		       struct error *err);
+/* hands_ports.c: port mappings */
+
+/* Which of the ports came as one range: [first, first + count). */
+struct port_range { size_t first, count; };
+
+struct ports {
+	struct network_port items[NETWORK_PORTS_LIMIT];
+	size_t count;
+	struct port_range ranges[NETWORK_PORTS_LIMIT];
+	size_t range_count;
+};
+
+bool ports_read(const struct acs_container *container, struct ports *ports, struct error *err);
+/* A container that starts again asks for the host ports that it was given; false when it was given none. */
+bool ports_keep(const struct keeper_launch *last, struct ports *ports);
+/* Into the launch file, where ports_bindings finds them. */
+void ports_list(const struct ports *ports, struct arena *arena, struct keeper_launch *launch);
+struct ecs_network_bindings ports_bindings(const struct keeper_launch *launch, struct arena *arena);
+
+/* hands_start.c: JOB_START */
+void chore_start(struct hands *hands, struct lane *lane, struct chore *chore);
+/* Takes the container's network and its ports away; fine when it has none. */
+void chore_detach(struct hands *hands, const struct places *at);
+
+/* hands_recover.c: what a restarted agent finds, and keepers that are gone */
+void chore_started(struct hands *hands, struct lane *lane, struct chore *chore);
+void chore_lost(struct hands *hands, struct lane *lane, struct chore *chore);
+void chore_reconcile(struct hands *hands, struct lane *lane, struct chore *chore);
+/* Containers that have a folder: all entries but hidden ones and the keeper's files. */
+void places_list_containers(const struct places *at, struct arena *arena, struct str **ret_names, size_t *ret_count);
