@@ -1,7 +1,8 @@
 /* network.c - how long a container's network takes, in a network namespace of its own.
  *
  * Prints the median and the 99th percentile of attach and detach in bridge mode and of a VPC's interfaces, alone and with
- * 4 threads, how long a change of a security group takes, and what packets between two of them cost. Usage: bench_network [COUNT]; needs root. */
+ * 4 threads, of tasks that are alone in their VPC one after the other, how long a change of a security group takes, and what
+ * packets between two of them cost. Usage: bench_network [COUNT]; needs root. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -104,21 +105,33 @@ static void print(const char *what, double *msec, int count)
 	printf("  %-8s median %6.3f ms   p99 %6.3f ms\n", what, msec[count / 2], msec[count * 99 / 100]);
 }
 
-/* The kernel takes the links away in the background; the next run should not pay for the last. */
-static void settle(void)
+static int open_netns(struct str path)
+{
+	auto_arena arena = {0};
+	int netns = open(arena_cstr(&arena, path), O_RDONLY | O_CLOEXEC);
+
+	if (netns < 0)
+		die("open a namespace", NULL);
+	return netns;
+}
+
+/* The kernel takes the links away in the background; the next run should not pay for the last. Those of the namespace at `path`. */
+static void settle(struct str path, struct str prefix)
 {
 	auto_netlink netlink = {0};
 	struct error err;
 	bool quiet = false;
 	double from = now_msec();
+	int netns = open_netns(path);
 
-	if (!netlink_open(&netlink, &err))
+	if (!netlink_open_in(&netlink, netns, &err))
 		die("netlink", &err);
+	close(netns);
 	while (!quiet && now_msec() - from < 20e3) {
 		size_t count;
 
 		usleep(20000);
-		if (!netlink_links_count(&netlink, S("wherry0-"), &count, &err))
+		if (!netlink_links_count(&netlink, prefix, &count, &err))
 			die("links", &err);
 		quiet = count == 0;
 	}
@@ -129,6 +142,7 @@ static void measure(struct network *network, struct fabric *fabric, const char *
 {
 	static struct run runs[THREADS];
 	static double all[THREADS * COUNT_LIMIT];
+	auto_arena arena = {0};
 	pthread_t ids[THREADS];
 	double from = now_msec(), spent;
 	int each = count / threads;
@@ -150,18 +164,19 @@ static void measure(struct network *network, struct fabric *fabric, const char *
 		memcpy(&all[i * each], runs[i].detach_msec, (size_t)each * sizeof(*all));
 	print("detach", all, each * threads);
 	if (network)
-		settle();
+		settle(S("/proc/self/ns/net"), S("wherry0-"));
+	else
+		settle(arena_printf(&arena, "%s/vpc/vpc-a/netns", folder), S("t0"));
 }
 
 /* --- what a packet costs --- */
 
 static int socket_in(struct str path)
 {
-	auto_arena arena = {0};
-	int netns = open(arena_cstr(&arena, path), O_RDONLY | O_CLOEXEC), back = -1, fd;
+	int netns = open_netns(path), back = -1, fd;
 	struct error err;
 
-	if (netns < 0 || !netns_enter(netns, &back, &err))
+	if (!netns_enter(netns, &back, &err))
 		die("enter", NULL);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	netns_leave(back);
@@ -248,15 +263,26 @@ static void talk_in_vpc(struct fabric *fabric, const char *folder)
 		fabric_detach(fabric, names[i], paths[i], &err);
 }
 
-/* An interface each, all in one group of one VPC; the group's other rule allows `port`. */
-static double tell(struct fabric *fabric, int count, int port)
+static double apply(struct fabric *fabric, struct str text)
 {
 	auto_arena arena = {0};
-	auto_buffer text = {0};
 	struct json_fault fault = {0};
 	struct error err;
 	void *news;
 	double from;
+
+	if (!json_decode(&shape_wherry_watch_network_response, text, &arena, &news, &fault))
+		die("news", &fault.error);
+	from = now_msec();
+	if (!fabric_apply(fabric, news, &err))
+		die("apply", &err);
+	return now_msec() - from;
+}
+
+/* An interface each, all in one group of one VPC; the group's other rule allows `port`. */
+static double tell(struct fabric *fabric, int count, int port)
+{
+	auto_buffer text = {0};
 
 	buffer_add(&text, S("{\"full\":true,\"vpcs\":[{\"id\":\"vpc-a\",\"blocks\":[\"10.0.0.0/16\"],\"resolver\":true}],\"interfaces\":["));
 	for (int i = 0; i < count; i++)
@@ -268,12 +294,34 @@ static double tell(struct fabric *fabric, int count, int port)
 	for (int i = 0; i < count; i++)
 		buffer_printf(&text, "%s\"10.0.%d.%d\"", i ? "," : "", i / 250, 4 + i % 250);
 	buffer_add(&text, S("]}]}"));
-	if (!json_decode(&shape_wherry_watch_network_response, buffer_str(&text), &arena, &news, &fault))
-		die("news", &fault.error);
-	from = now_msec();
-	if (!fabric_apply(fabric, news, &err))
-		die("apply", &err);
-	return now_msec() - from;
+	return apply(fabric, buffer_str(&text));
+}
+
+/* The server tells of one interface in a VPC of its own, and then of its end. */
+static void measure_lone(struct fabric *fabric, const char *folder, int count)
+{
+	static double msec[COUNT_LIMIT];
+	auto_arena arena = {0};
+	struct acs_elastic_network_interface eni = {.ec2_id = S("eni-lone")};
+	struct str path = arena_printf(&arena, "%s/lone", folder);
+	struct error err;
+
+	for (int i = 0; i < count; i++) {
+		double from = now_msec();
+
+		apply(fabric, S("{\"vpcs\":[{\"id\":\"vpc-b\",\"blocks\":[\"10.0.0.0/16\"],\"resolver\":true}],\"interfaces\":[{\"id\":\"eni-lone\","
+				"\"vpc\":\"vpc-b\",\"subnetBlock\":\"10.0.0.0/20\",\"mac\":\"02:00:00:00:00:05\",\"address\":\"10.0.0.5\",\"groups\":[\"sg-b\"]}],"
+				"\"groups\":[{\"id\":\"sg-b\",\"vpc\":\"vpc-b\",\"ingress\":[{\"protocol\":\"-1\",\"blocks\":[\"0.0.0.0/0\"]}],"
+				"\"members\":[\"10.0.0.5\"]}]}"));
+		if (!fabric_attach(fabric, S("lone"), path, &eni, USEC_PER_SEC, &err))
+			die("attach", &err);
+		msec[i] = now_msec() - from;
+		if (!fabric_detach(fabric, S("lone"), path, &err))
+			die("detach", &err);
+		apply(fabric, S("{\"gone\":[\"eni-lone\"]}"));
+	}
+	printf("VPC, lone tasks one after the other, the first in %.2f ms\n", msec[0]);
+	print("attach", msec, count);
 }
 
 static void measure_fabric(const char *folder, int count)
@@ -293,6 +341,7 @@ static void measure_fabric(const char *folder, int count)
 	tell(fabric, count, 80);
 	measure(NULL, fabric, folder, 1, count);
 	measure(NULL, fabric, folder, THREADS, count);
+	measure_lone(fabric, folder, count);
 	talk_in_vpc(fabric, folder);
 	if (!fabric_down(fabric, &err))
 		die("down", &err);

@@ -248,6 +248,24 @@ static void check_elsewhere(struct sim *sim, const struct container *container)
 	}
 }
 
+static bool is_too_much(const struct machine *machine, const struct needs *sum)
+{
+	return sum->cpu > machine->options.cpu_units || sum->memory > machine->options.memory_mib;
+}
+
+/* Of Fargate tasks only the server keeps account (agent-protocol 3.1): those that it gave up are in nobody's until the
+ * machine has heard of it. */
+static struct needs known_needs(struct sim *sim, const struct machine *machine)
+{
+	struct needs sum = {0};
+
+	EACH_CONTAINER(machine, container)
+		if (container->running &&
+		    !(str_equal(container->box->task->launch_type, S("FARGATE")) && was_given_up(sim, container->box)))
+			add_container(container, &sum);
+	return sum;
+}
+
 void check_container_start(struct sim *sim, struct container *container)
 {
 	struct machine *machine = container->box->machine;
@@ -268,7 +286,9 @@ void check_container_start(struct sim *sim, struct container *container)
 				violation(sim, "nothing is double-booked", "port %d on %s", other->bindings[i].host_port.value,
 					  machine->name);
 	}
-	if (sum.cpu > machine->options.cpu_units || sum.memory > machine->options.memory_mib)
+	if (is_too_much(machine, &sum))
+		sum = known_needs(sim, machine);
+	if (is_too_much(machine, &sum))
 		violation(sim, "nothing is double-booked", "%s runs %lld CPU units and %lld MiB", machine->name,
 			  (long long)sum.cpu, (long long)sum.memory);
 }

@@ -162,6 +162,44 @@ static void check_probe(struct sim *sim, struct box *box, struct container *cont
 	container->probing = box->machine->life + 1;
 }
 
+/* ---- The end */
+
+static void check_destroy(struct sim *sim, const struct box *box, const struct agent_task *record)
+{
+	for (size_t i = 0; i < record->containers.count; i++)
+		if (record->containers.items[i].known != AGENT_STATUS_STOPPED)
+			violation(sim, "a task is destroyed at its end", "%s %.*s has not ended", trace_name(sim, box->id),
+				  STR(record->containers.items[i].name));
+	if (box->pulls > 0)
+		violation(sim, "a task is destroyed at its end", "%s still pulls", trace_name(sim, box->id));
+}
+
+static bool has_ended(const struct machine *machine, struct str task_id)
+{
+	for (size_t i = 0; i < agent_task_count(machine->agent); i++) {
+		struct str id;
+		const struct agent_task *task = agent_task_at(machine->agent, i, &id);
+
+		if (str_equal(id, task_id))
+			return task->known == AGENT_STATUS_STOPPED;
+	}
+	return true;
+}
+
+void check_leftovers(struct sim *sim)
+{
+	if (sim->failed)
+		return;
+	for (unsigned i = 0; i < sim->machine_count; i++)
+		for (size_t j = 0; j < sim->machines[i]->boxes.count; j++) {
+			const struct box *box = sim->machines[i]->boxes.items[j];
+
+			if (!box->gone && has_ended(sim->machines[i], box->id))
+				violation(sim, "an ended task leaves nothing", "%s is still on %s", trace_name(sim, box->id),
+					  sim->machines[i]->name);
+		}
+}
+
 void check_job(struct sim *sim, struct box *box, const struct job *job)
 {
 	struct container *container = &box->containers[job->container];
@@ -173,6 +211,8 @@ void check_job(struct sim *sim, struct box *box, const struct job *job)
 		check_signal(sim, box, container, job->signal, record);
 	if (job->kind == JOB_PROBE)
 		check_probe(sim, box, container);
+	if (job->kind == JOB_DESTROY)
+		check_destroy(sim, box, job->task);
 	for (size_t i = 0; job->kind == JOB_RELEASE && i < box->count; i++)
 		if (box->containers[i].running)
 			violation(sim, "an interface belongs to one live task", "%s loses its own while %.*s runs",
@@ -273,8 +313,7 @@ static const struct task *find_task(const struct snapshot *snapshot, struct str 
 	return NULL;
 }
 
-/* Its machine was silent for so long that the server gave its tasks up; it will find out. */
-static bool was_given_up(struct sim *sim, const struct box *box)
+bool was_given_up(struct sim *sim, const struct box *box)
 {
 	struct snapshot snapshot;
 	const struct task *task;

@@ -1,7 +1,6 @@
 /* kernel.c - the hands and what they hold: images, processes that end, and processes that do not want to.
  *
- * The jobs of one task are done in order, those of different tasks side by side; probes, and on some machines pulls, run
- * beside them. Containers outlive their agent, not their machine. How a container behaves is the name of its image:
+ * The jobs of one task are done in order, those of different tasks side by side; probes and pulls run beside them. Containers outlive their agent, not their machine. How a container behaves is the name of its image:
  *   web      runs until it is told to stop
  *   job      ends by itself, with some exit code
  *   restless ends by itself after a longer while; with a restart policy after one that may allow a restart
@@ -322,6 +321,7 @@ static void do_job(struct sim *sim, struct box *box, const struct job *job, stru
 	if (job->kind == JOB_PULL) {
 		struct str image = box->task->containers.items[job->container].image;
 
+		box->pulls--;
 		if (!map_get(&box->machine->images, image) && chance(sim, sim->weather.fail_pull)) {
 			fact->ok = false;
 			fact->reason = S("CannotPullContainerError: the registry is away");
@@ -395,10 +395,7 @@ static void beside_done(struct sim *sim, struct happening *happening)
 	machine_fact(sim, done->machine, &fact);
 }
 
-static bool runs_beside(const struct machine *machine, const struct job *job)
-{
-	return job->kind == JOB_PROBE || (job->kind == JOB_PULL && machine->pulls_beside);
-}
+static bool runs_beside(const struct job *job) { return job->kind == JOB_PROBE || job->kind == JOB_PULL; }
 
 void kernel_submit(struct sim *sim, struct machine *machine, const struct job *job)
 {
@@ -410,7 +407,8 @@ void kernel_submit(struct sim *sim, struct machine *machine, const struct job *j
 	check_job(sim, box, job);
 	queued.task = NULL;
 	queued.task_id = box->id;
-	if (runs_beside(machine, job)) {
+	box->pulls += job->kind == JOB_PULL;
+	if (runs_beside(job)) {
 		struct work_done *done = later(sim, box, duration(sim, box, job), beside_done);
 
 		done->job = queued;
@@ -432,6 +430,7 @@ void kernel_agent_died(struct sim *sim, struct machine *machine)
 			do_job(sim, box, &box->queue.items[0], &nobody_hears);
 		box->busy = false;
 		box->queue.count = 0;
+		box->pulls = 0;
 	}
 }
 

@@ -243,6 +243,10 @@ void machine_answer(struct sim *sim, struct machine *machine, uint64_t ticket, c
 	struct json_fault fault;
 	void *output;
 
+	if (ticket == WATCH_TICKET) {
+		watch_answer(sim, machine, answer);
+		return;
+	}
 	if (answer.error) {
 		trace(sim, "%s: %.*s failed: %.*s", machine->name, STR(operation->name), STR(answer.text));
 		event.error = answer.error;
@@ -349,6 +353,7 @@ static void start_agent(struct sim *sim, struct machine *machine)
 	kernel_reconcile(sim, machine);
 	later(sim, machine, SECONDS(1), listen_for_silence);
 	later(sim, machine, SECONDS(TELEMETRY_SECONDS), telemetry);
+	watch_begin(sim, machine);
 }
 
 static void restart_agent(struct sim *sim, struct happening *happening)
@@ -424,7 +429,6 @@ struct machine *machine_add(struct sim *sim)
 		.version = S("1.0"), .attributes = &attributes, .cpu_units = CPU_UNITS, .memory_mib = MEMORY_MIB,
 		.stop_timeout = SECONDS(5), .cleanup_wait = SECONDS(20)};
 	machine->next_port = 32768;
-	machine->pulls_beside = chance(sim, 500);
 	committer_init(&machine->committer);
 	machine->agent = agent_new(&machine->options);
 	sim->machines[sim->machine_count++] = machine;
@@ -434,6 +438,7 @@ struct machine *machine_add(struct sim *sim)
 
 void machine_free(struct sim *sim, struct machine *machine)
 {
+	watch_end(machine);
 	agent_free(machine->agent);
 	agent_effects_fini(&machine->effects);
 	committer_fini(&machine->committer);

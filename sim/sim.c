@@ -253,6 +253,8 @@ bool sim_run(struct sim *sim)
 	while (sim->machine_count < (sim->options.instances ? sim->options.instances : 3 + below(sim, 4)))
 		machine_add(sim);
 	sim->user = user_new(sim);
+	for (unsigned i = 0; i < sim->machine_count; i++)
+		watch_begin(sim, sim->machines[i]);
 	faults_begin(sim);
 	happen(sim, SECONDS(1), struct happening, user_acts);
 	sim_run_for(sim, between(sim, SECONDS(120), SECONDS(360)));
@@ -268,6 +270,8 @@ bool sim_run(struct sim *sim)
 	check_end(sim);
 	check_silence(sim);
 	check_end(sim);
+	check_leftovers(sim);
+	check_watches(sim);
 	check_health(sim);
 	return !sim->failed;
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include <assert.h>
 #include "agent/agent.h"
+#include "agent/network_view.h"
 #include "api/docker.h"
 #include "api/state.h"
 #include "base/heap.h"
@@ -217,6 +218,7 @@ struct box {
 	bool busy;
 	bool gone;
 	bool created;
+	unsigned pulls;                                  /* under way */
 	struct str interface, address;                   /* attached; absent: none */
 };
 
@@ -224,7 +226,6 @@ struct machine {
 	unsigned number;
 	char name[24];
 	bool on, agent_up, terminal, cut_off, inactive;
-	bool pulls_beside;                               /* its hands pull while they do other jobs of a task */
 	uint64_t life;                                   /* of the agent */
 	uint64_t boot;
 	struct agent_options options;
@@ -234,6 +235,7 @@ struct machine {
 	struct arena arena;
 	struct channel *channel;
 	usec tick_at, silence, last_telemetry;           /* frames arrive in order */
+	struct { struct network_view view; char epoch[24]; int64_t version; } hears;     /* of VPCs (watch.c); version 0: nothing yet */
 	LIST_OF(struct box *) boxes;
 	struct map images;
 	uint16_t next_port;
@@ -253,6 +255,12 @@ void machine_channel_closed(struct sim *sim, struct machine *machine, struct cha
 			    struct str text);
 void machine_hear(struct sim *sim, struct machine *machine, struct str frame);
 bool machine_is_connected(const struct machine *machine);
+
+/* ---- What it hears of VPCs (watch.c) */
+#define WATCH_TICKET UINT64_MAX                          /* of the asker, among its agent's own */
+void watch_begin(struct sim *sim, struct machine *machine);      /* with a new life of its agent */
+void watch_end(struct machine *machine);
+void watch_answer(struct sim *sim, struct machine *machine, struct answer answer);
 
 void kernel_submit(struct sim *sim, struct machine *machine, const struct job *job);
 void kernel_agent_died(struct sim *sim, struct machine *machine);        /* the hands with it */
@@ -306,8 +314,12 @@ void check_ends(struct sim *sim, const struct snapshot *snapshot);
 void check_placeable(struct sim *sim, const struct snapshot *snapshot);
 void check_job(struct sim *sim, struct box *box, const struct job *job);  /* as it is handed out */
 void check_interface(struct sim *sim, const struct box *box);            /* it was just attached */
+/* Its machine was silent for so long that the server gave its tasks up; it will find out. */
+bool was_given_up(struct sim *sim, const struct box *box);
 void check_health_changes(struct sim *sim, const struct machine *machine);
 void check_interfaces(struct sim *sim, const struct snapshot *snapshot);
+void check_watches(struct sim *sim);                     /* of a world that has settled */
+void check_leftovers(struct sim *sim);                   /* of a world that has settled */
 const struct box *find_lingering_interface(const struct sim *sim, const struct snapshot *snapshot);      /* or NULL */
 void check_health(struct sim *sim);                      /* of a world that has settled */
 bool was_ended_from_afar(const struct task *task);

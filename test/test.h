@@ -8,9 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#undef fail                                              /* base/error.h has its own; cmocka's is fail_msg */
-/* cmocka's fail() would hide ours of base/error.h. */
-#undef fail
+#undef fail                                              /* base/error.h has its own; here it is fail_msg */
 #undef fail_msg
 #define fail_msg(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 #include "base/arena.h"

@@ -28,6 +28,7 @@ struct agent *agent_new(const struct agent_options *options)
 	agent->timers.before = due_before;
 	agent->register_at = agent->connect_at = agent->opened_at = USEC_NEVER;
 	chain_init(&agent->stale);
+	chain_init(&agent->lagging);
 	ledger_reserve(&agent->ledger, options);
 	return agent;
 }
@@ -40,6 +41,9 @@ void agent_free(struct agent *agent)
 		held_free(agent->tasks.items[i]);
 	list_fini(&agent->tasks);
 	list_fini(&agent->visited);
+	for (size_t i = 0; i < agent->forgotten.count; i++)
+		free((char *)agent->forgotten.items[i].ptr);
+	list_fini(&agent->forgotten);
 	attachments_fini(agent);
 	map_fini(&agent->by_id);
 	map_fini(&agent->by_ticket);
@@ -59,6 +63,7 @@ static void drop(struct agent *agent, struct held *work)
 	ledger_release(agent, work);
 	agent->kept_count -= work->kept;
 	map_remove(&agent->by_id, work->id);
+	link_remove(&work->lagging);
 	for (size_t i = 0; i < agent->tasks.count; i++) {
 		if (agent->tasks.items[i] != work)
 			continue;
@@ -294,6 +299,16 @@ static void push_record(struct step *step, struct str key, const struct shape *s
 	*list_push(&step->out->records) = (struct agent_record){.key = key, .shape = shape, .value = value};
 }
 
+static void remember_to_erase(struct agent *agent, struct str id)
+{
+	char *key = malloc(id.len);
+
+	if (!key)
+		abort();
+	memcpy(key, id.ptr, id.len);
+	list_add(&agent->forgotten, ((struct str){key, id.len}));
+}
+
 /* The record becomes its own again; what must not be forgotten is handed to the store. */
 static void finish(struct step *step, struct held *work)
 {
@@ -301,7 +316,7 @@ static void finish(struct step *step, struct held *work)
 
 	work->visited = false;
 	if (work->gone) {
-		push_record(step, arena_copy(step->arena, work->id), &shape_agent_task, NULL);
+		remember_to_erase(step->agent, work->id);
 		drop(step->agent, work);
 		return;
 	}
@@ -311,9 +326,34 @@ static void finish(struct step *step, struct held *work)
 	}
 	if (work->durable)
 		push_record(step, work->id, &shape_agent_task, work->record);
-	work->touched = work->durable = false;
+	if (work->durable)
+		link_remove(&work->lagging);
+	else if (work->dated && !link_is_in(&work->lagging))
+		chain_append(&step->agent->lagging, &work->lagging);
+	work->touched = work->durable = work->dated = false;
 	if (work->wake_at != USEC_NEVER)
 		heap_add(&step->agent->timers, &work->timer);
+}
+
+/* What need not be durable by itself goes with what must be: one commit, whatever is in it. */
+static void catch_up(struct step *step)
+{
+	struct agent *agent = step->agent;
+
+	if (step->out->records.count == 0 && agent->tasks.count > 0)
+		return;
+	CHAIN_EACH(&agent->lagging, struct held, lagging, work) {
+		link_remove(&work->lagging);
+		push_record(step, work->id, &shape_agent_task, work->record);
+	}
+	for (size_t i = 0; i < agent->forgotten.count; i++) {
+		struct str key = agent->forgotten.items[i];
+
+		if (!map_get(&agent->by_id, key))        /* it did not come again meanwhile */
+			push_record(step, arena_copy(step->arena, key), &shape_agent_task, NULL);
+		free((char *)key.ptr);
+	}
+	agent->forgotten.count = 0;
 }
 
 static void finish_all(struct step *step)
@@ -330,6 +370,7 @@ static void finish_all(struct step *step)
 	if (agent->instance_changed)
 		push_record(step, INSTANCE_KEY, &shape_agent_instance, agent->instance);
 	agent->instance_changed = false;
+	catch_up(step);
 }
 
 static usec next_wake(const struct agent *agent)
@@ -370,7 +411,8 @@ static void check_task(const struct agent *agent, const struct held *work)
 	assert(record->reported != AGENT_STATUS_STOPPED || record->known == AGENT_STATUS_STOPPED);
 	assert(!work->holds || record->known != AGENT_STATUS_STOPPED);
 	assert(!record->attached_told.value || record->attached_at.has);
-	assert(!work->touched && !work->durable && !work->gone && !work->visited);
+	assert(!work->touched && !work->durable && !work->dated && !work->gone && !work->visited);
+	assert(!work->destroyed || record->known == AGENT_STATUS_STOPPED);
 	for (size_t i = 0; i < count; i++) {
 		const struct agent_container *container = &record->containers.items[i];
 

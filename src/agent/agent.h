@@ -27,13 +27,14 @@ struct agent_options {
 	struct ecs_string_list reserved_tcp, reserved_udp;
 	struct ecs_string_list gpus;                     /* ids of this machine's devices (ECS_ENABLE_GPU_SUPPORT) */
 	usec stop_timeout;                               /* SIGTERM to SIGKILL (ECS_CONTAINER_STOP_TIMEOUT) */
-	/* After STOPPED (ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION), when any of its containers ever ran. */
+	/* After STOPPED its record, which introspection shows, is kept for so long (ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION),
+	 * when any of its containers ever ran. */
 	usec cleanup_wait;
 	bool external;                                   /* ECS_EXTERNAL */
 };
 
 enum {
-	AGENT_TASKS_LIMIT = 10000,                       /* a payload past it is not acknowledged */
+	AGENT_TASKS_LIMIT = 20000,                       /* a payload past it is not acknowledged */
 	AGENT_ENDED_LIMIT = 1000,                        /* kept for cleanup_wait; past it the oldest go at once */
 	AGENT_CONTAINERS_LIMIT = 16,                     /* of one task */
 	AGENT_TASK_ID_LIMIT = 36,                        /* bytes: a UUID, or 32 hex digits */
@@ -47,16 +48,19 @@ enum {
 };
 
 /* ---- What the hands are asked to do. Each ends in exactly one fact of the same kind. Those of a task are done in
- * the order in which they were handed out, but PULL and PROBE, which may take long, may run beside the others. */
+ * the order in which they were handed out, but PULL and PROBE, which may take long, run beside the others. DESTROY is
+ * handed out when no PULL is under way, and after it only what ends a container that shows up late. */
 enum job_kind {
 	JOB_PULL,                                        /* make the container's image present */
 	JOB_CREATE,                                      /* the task's cgroup, network (awsvpc), volumes, keeper */
 	JOB_START,                                       /* root file system, network, process; again: a restart in place */
 	JOB_SIGNAL,                                      /* `signal` to the container's first process */
 	JOB_PROBE,                                       /* the container's health check, once (docker's Healthcheck.Test) */
-	JOB_DESTROY,                                     /* all of the task: containers, network, cgroup, keeper */
-	/* All containers of an awsvpc task have ended: its interface goes, so that the server can give its address to
-	 * another; what people may look at stays until DESTROY. Fine when there is nothing. */
+	/* All that the task has of the machine, as soon as all its containers have ended: keeper, cgroup, network, mounts,
+	 * folders. Its logs stay. Fine when there is nothing. */
+	JOB_DESTROY,
+	/* Before STOPPED of an awsvpc task is told: its interface goes, so that the server can give its address to another.
+	 * Fine when there is nothing. */
 	JOB_RELEASE,
 	JOB_KIND_COUNT
 };

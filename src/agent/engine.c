@@ -327,11 +327,11 @@ static void set_known(struct step *step, struct held *work)
 	work->touched = true;
 	if (status != AGENT_STATUS_STOPPED)
 		return;
+	work->dated = true;                              /* found again by the ends of its containers */
 	record->stopped_at = (struct maybe_time){step->now, true};
 	record->remove_at = (struct maybe_time){step->now + (ever_ran(work) ? step->agent->options.cleanup_wait : 0), true};
 	if (!record->execution_stopped_at.has && record->started_at.has)
 		record->execution_stopped_at = record->stopped_at;
-	work->durable = true;
 	ledger_release(step->agent, work);
 }
 
@@ -343,8 +343,27 @@ static usec patience(const struct step *step)
 				     : REPORT_PATIENCE_HOURS * 3600 * USEC_PER_SEC;
 }
 
-/* When nothing is to be kept for longer: cleanup_wait after the end, and once the server knows. */
-static usec destroy_time(const struct step *step, const struct held *work)
+/* Of this machine: it never had, or has no longer. */
+static bool has_nothing(const struct held *work) { return work->destroyed || !work->record->pull_started_at.has; }
+
+/* What the task had of this machine goes with its last container; the record and the logs are what is left to look at. */
+static void destroy(struct step *step, struct held *work)
+{
+	if (work->record->known != AGENT_STATUS_STOPPED || work->destroying || has_nothing(work))
+		return;
+	for (size_t i = 0; i < work->record->containers.count; i++)
+		if (work->containers[i].pulling)         /* its fact brings us back */
+			return;
+	if (step->now < work->destroy_at) {
+		engine_wake(work, work->destroy_at);
+		return;
+	}
+	work->destroying = true;
+	engine_job(step, work, JOB_DESTROY, 0, 0);
+}
+
+/* cleanup_wait after the end, and once the server knows. */
+static usec forget_time(const struct step *step, const struct held *work)
 {
 	const struct agent_task *record = work->record;
 	usec at = step->agent->stop_all ? record->stopped_at.value : record->remove_at.value;
@@ -353,7 +372,7 @@ static usec destroy_time(const struct step *step, const struct held *work)
 		at = MAX(at, record->stopped_at.value + patience(step));
 	if (!step->agent->stop_all)
 		at = MAX(at, work->known_until);
-	return MAX(at, work->destroy_at);
+	return at;
 }
 
 static void expel_oldest(struct step *step)
@@ -379,20 +398,19 @@ static void keep(struct step *step, struct held *work)
 		expel_oldest(step);
 }
 
-static void clean_up(struct step *step, struct held *work)
+static void forget(struct step *step, struct held *work)
 {
 	usec at;
 
-	if (work->record->known != AGENT_STATUS_STOPPED || work->destroying || work->ticket)
+	if (work->record->known != AGENT_STATUS_STOPPED || work->ticket)
 		return;
-	at = destroy_time(step, work);
+	at = forget_time(step, work);
 	if (step->now < at) {
 		engine_wake(work, at);
 		keep(step, work);
 		return;
 	}
-	work->destroying = true;
-	engine_job(step, work, JOB_DESTROY, 0, 0);
+	work->gone = has_nothing(work);
 }
 
 void engine_advance(struct step *step, struct held *work)
@@ -415,5 +433,6 @@ void engine_advance(struct step *step, struct held *work)
 	release(step, work);
 	set_known(step, work);
 	report_task(step, work);
-	clean_up(step, work);
+	destroy(step, work);
+	forget(step, work);
 }

@@ -138,12 +138,14 @@ static void found(struct step *step, struct held *work, size_t index, const stru
 	struct held_container *under_way = &work->containers[index];
 
 	under_way->found = true;
-	if (work->record->containers.items[index].known == AGENT_STATUS_STOPPED)
+	if (work->record->containers.items[index].known == AGENT_STATUS_STOPPED) {
 		under_way->stray = fact->ok && fact->running;
-	else if (fact->ok && fact->running)
+		work->destroyed &= !under_way->stray;
+	} else if (fact->ok && fact->running) {
 		runs(step, work, index, fact, fact->at ? fact->at : step->now);
-	else
+	} else {
 		exited(step, work, index, fact);
+	}
 }
 
 /* What does not go is told STOPPED in the end all the same: DESTROY tries again, and at the end of all tasks it comes
@@ -159,9 +161,8 @@ static void released(struct step *step, struct held *work, const struct fact *fa
 static void destroyed(struct step *step, struct held *work, const struct fact *fact)
 {
 	work->destroying = false;
-	if (fact->ok)
-		work->gone = true;
-	else
+	work->destroyed = fact->ok;
+	if (!fact->ok)
 		work->destroy_at = step->now + backoff(step, DESTROY_AGAIN_SECONDS * USEC_PER_SEC, 2,
 						       work->destroy_attempts++,
 						       DESTROY_AGAIN_LIMIT_SECONDS * USEC_PER_SEC);

@@ -53,13 +53,14 @@ struct held {
 	struct demand demand;
 	bool holds;                                      /* its demand is in the ledger */
 	bool touched, durable;                           /* this step: copy the record; store it, too */
-	bool creating, created, destroying, gone;
+	bool dated;                                      /* this step: what is stored may lag behind until the next commit */
+	bool creating, created, destroying, destroyed, gone;
 	bool releasing, released;                        /* awsvpc: the interface, after the end */
 	unsigned release_attempts;
 	usec release_at;
 	unsigned destroy_attempts;
 	usec destroy_at;
-	usec known_until;                                /* a late payload must still find it */
+	usec known_until;                                /* a late payload must still find the record */
 	bool kept;                                       /* ended and told; counted in agent->kept_count */
 
 	uint64_t ticket;                                 /* of the call under way; 0: none */
@@ -71,6 +72,7 @@ struct held {
 	usec wake_at;
 	struct heap_node timer;
 	struct link stale;                               /* in agent->stale: to be looked at in this step */
+	struct link lagging;                             /* in agent->lagging: its stored record is dated */
 	bool visited;                                    /* in agent->visited: to be finished in this step */
 };
 
@@ -88,7 +90,8 @@ struct agent {
 	struct map by_id, by_ticket;
 	struct ledger ledger;
 	LIST_OF(struct attachment) attachments;
-	struct link stale;
+	struct link stale, lagging;
+	LIST_OF(struct str) forgotten;                   /* keys that are still stored; owned */
 	LIST_OF(struct held *) visited;
 	struct heap timers;
 

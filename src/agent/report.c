@@ -330,7 +330,7 @@ void report_task(struct step *step, struct held *work)
 	enum agent_status status = due(work);
 	bool attachment = attachment_is_due(work);
 
-	if (work->ticket || work->destroying || (!status && !attachment) || !step->agent->registered)
+	if (work->ticket || (!status && !attachment) || !step->agent->registered)
 		return;
 	if (step->now < work->report_at) {
 		work->wake_at = MIN(work->wake_at, work->report_at);
@@ -352,13 +352,13 @@ static void told(struct step *step, struct held *work)
 	work->report_attempts = 0;
 	if (work->attachment_sent) {
 		work->record->attached_told = (struct maybe_boolean){true, true};
-		work->touched = true;                    /* stored with what comes next; saying it twice does no harm */
+		work->touched = work->dated = true;
 		return;
 	}
 	work->record->reported = MAX(work->record->reported, work->sent);
 	for (size_t i = 0; i < containers->count; i++)
 		containers->items[i].reported = MAX(containers->items[i].reported, work->containers[i].sent);
-	work->touched = work->durable = true;
+	work->touched = work->dated = true;              /* saying it twice does no harm */
 	/* A payload that left the server before this report came must still find the task known: it would run again. */
 	if (work->sent == AGENT_STATUS_STOPPED)
 		work->known_until = step->now + LATE_PAYLOAD_SECONDS * USEC_PER_SEC;

@@ -43,6 +43,7 @@ struct realm {
 	struct sorted settings;                          /* setting_entry.by_key */
 	struct sorted log_groups;                        /* log_group_entry.by_name */
 	struct sorted file_systems, file_system_tokens;  /* file_system_entry.by_id, by_token */
+	struct sorted deleted_file_systems;              /* by_id of those that are only remembered */
 	struct sorted access_points, access_point_tokens;        /* access_point_entry.by_id, by_token */
 	struct sorted network[RECORD_ELASTIC_ADDRESS - RECORD_NETWORK_DEFAULTS + 1];     /* EC2's, by kind: ec2_objects() */
 	struct link pool;                                /* instance_entry.in_pool: machines that hold Fargate tasks */

@@ -237,6 +237,9 @@ static bool try_make_group(const struct hierarchy *row, bool v2, struct str name
 		if (has_controller(row, "cpuset") &&
 		    !inherit_cpuset(row, levels[i - 1], levels[i], arena, err))
 			return false;
+		/* What is made below has our cpus and nodes at once; each change of them costs the kernel a new order of work. */
+		if (i == 1 && has_controller(row, "cpuset"))
+			put(row, STR_NONE, "cgroup.clone_children", S("1"), arena, NULL);
 		/* Needed before Linux 5.11 only, where it is always so. */
 		if (i == 1 && has_controller(row, "memory"))
 			put(row, STR_NONE, "memory.use_hierarchy", S("1"), arena, NULL);
@@ -362,6 +365,24 @@ static const struct hierarchy *find_controller(const struct hierarchies *all, co
 		if (all->v2 || has_controller(&all->rows[i], name))
 			return &all->rows[i];
 	return NULL;
+}
+
+bool cgroup_own_file(struct arena *arena, struct str *ret_file, struct error *err)
+{
+	struct str text, line, number, controllers;
+	struct hierarchies all;
+
+	if (!find_hierarchies(arena, &all, err) ||
+	    !file_read(AT_FDCWD, "/proc/self/cgroup", CGROUP_FILE_LIMIT, arena, &text, err))
+		return false;
+	while (str_cut(&text, '\n', &line)) {
+		if (!str_cut(&line, ':', &number) || !str_cut(&line, ':', &controllers) ||
+		    !str_equal(controllers, all.rows[0].controllers))
+			continue;
+		*ret_file = arena_printf(arena, "%.*s%.*s/cgroup.procs", STR(all.rows[0].folder), STR(line));
+		return true;
+	}
+	return fail(err, ERROR_NOT_FOUND, "this process is in no group of '%.*s'", STR(all.rows[0].folder));
 }
 
 bool cgroup_memory_files(struct str name, struct arena *arena, struct str *ret_folder, struct str *ret_file,

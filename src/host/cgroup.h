@@ -24,6 +24,8 @@ bool cgroup_join(struct str name, int pid, struct error *err);
 /* The files of an existing group whose writing moves a process into it, as cgroup_join does. */
 bool cgroup_join_files(struct str name, struct arena *arena, struct str **ret_files, size_t *ret_count,
 		       struct error *err);
+/* The file whose writing moves a process into the group that this process is in, in one hierarchy. */
+bool cgroup_own_file(struct arena *arena, struct str *ret_file, struct error *err);
 /* Folder and file that tell of memory: FOLDER/CONTAINER/FILE has a line "oom_kill N". */
 bool cgroup_memory_files(struct str name, struct arena *arena, struct str *ret_folder, struct str *ret_file,
 			 struct error *err);

@@ -15,6 +15,12 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+enum {
+	FABRIC_EMPTY_SECONDS = 60,                       /* what the next lone task could need is kept, then it goes: */
+	FABRIC_EMPTY_VPCS_LIMIT = 16,                    /* … VPCs without interfaces, the oldest goes first */
+	FABRIC_SPARE_GROUPS_LIMIT = 256,                 /* … chains of groups that no interface here needs, with nobody in them */
+};
+
 struct fabric;
 
 struct fabric_options {
@@ -28,9 +34,12 @@ struct fabric_options {
 bool fabric_new(const struct fabric_options *options, struct fabric **ret_fabric, struct error *err);
 void fabric_free(struct fabric *fabric);                 /* leaves everything as it is */
 
-/* What the server said. Brings the VPCs here in line; idempotent. Groups are kept as long as a told interface is in them,
- * or in one whose rules name them. What cannot be understood is closed, the rest is done; the error is the first. */
+/* What the server said. Brings the VPCs here in line; idempotent. A group has its members as long as a told interface is in it,
+ * or in one whose rules name it. What cannot be understood is closed, the rest is done; the error is the first. */
 bool fabric_apply(struct fabric *fabric, const struct wherry_watch_network_response *news, struct error *err);
+
+/* Takes away what has been kept for FABRIC_EMPTY_SECONDS by `now` (clock_monotonic). To be called every now and then. */
+bool fabric_settle(struct fabric *fabric, usec now, struct error *err);
 
 /* From now on nobody waits for what the server may say: the process ends. */
 void fabric_stop_waiting(struct fabric *fabric);
@@ -40,8 +49,8 @@ void fabric_stop_waiting(struct fabric *fabric);
  * Taken back whole when it fails. `owner`: the task's id. */
 bool fabric_attach(struct fabric *fabric, struct str owner, struct str netns_path,
 		   const struct acs_elastic_network_interface *eni, usec patience, struct error *err);
-/* Takes back whatever `owner` has; fine when there is nothing. A VPC's namespace
- * goes when nobody is attached and the server tells of none of its interfaces either. */
+/* Takes back whatever `owner` has; fine when there is nothing. A VPC where nobody is attached, and of which the server tells no
+ * interface, is empty: kept for a while when it is as it was told, otherwise removed. */
 bool fabric_detach(struct fabric *fabric, struct str owner, struct str netns_path, struct error *err);
 
 /* Removes all of it: namespaces, links, rules, files. The tasks' parts must be gone. */

@@ -1,14 +1,14 @@
 /* fabric_private.h - between the parts of the fabric: what the server said, and the namespaces that follow from it.
  *
- * All of it is guarded by fabric->mutex. fabric.c: lifecycle, what is told, attach and detach. fabric_rules.c: nft tables.
- * fabric_vpc.c: namespaces and links. */
+ * All of it is guarded by fabric->mutex. fabric.c: lifecycle, attach and detach, what follows in the kernel. fabric_told.c and
+ * fabric_groups.c: what the server said. fabric_rules.c: nft tables. fabric_vpc.c: namespaces and links. */
 #pragma once
 #include <pthread.h>
 #include "base/buffer.h"
+#include "base/ipv4.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "host/fabric.h"
-#include "host/ipv4.h"
 #include "host/resolver.h"
 #include "os/netlink.h"
 #include "os/nft.h"
@@ -28,6 +28,7 @@ enum {
 #define WAY_OUT_LINK S("out0")
 #define WAY_OUT_ADDRESS UINT32_C(0xa9fe0001)             /* 169.254.0.1 */
 #define VPC_TABLE S("vpc")
+#define VPC_LINK_FILE ".link"                            /* in a VPC's folder: its link_try; no owner has a name with a dot */
 
 struct interface {
 	struct wherry_interface *said;
@@ -43,17 +44,22 @@ struct group {
 	uint32_t *members;                               /* sorted, each once */
 	size_t member_count;
 	bool stale, named;                               /* named: by an interface; both only while something is looked at */
+	struct link spare;                               /* in fabric->spare_groups: no interface here needs it, nobody is in it */
+	usec spare_since;
 };
 
 struct vpc {
 	struct arena arena;
 	struct str id, folder, link;                     /* folder: RUN/vpc/ID; link: of the way out, on the host */
+	uint64_t link_try;                               /* of this many tries the names were another VPC's */
 	struct ipv4_block blocks[VPC_BLOCKS_LIMIT];
 	size_t block_count;
 	bool told, stale, wants_resolver;
 	bool on_disk;                                    /* its folder may be there */
 
 	size_t attached, interfaces;                     /* owners here; interfaces told */
+	struct link empty;                               /* in fabric->empty_vpcs: neither, but made and kept */
+	usec empty_since;
 	bool made;                                       /* the namespace is as it should be, but for: */
 	bool outdated;                                   /* the whole table, or */
 	LIST_OF(struct nft_element) changes;             /* … these of its elements */
@@ -74,11 +80,37 @@ struct fabric {
 	pthread_mutex_t mutex;
 	pthread_cond_t told;                             /* something new was said */
 	struct map vpcs, interfaces, groups, owners;
+	struct link empty_vpcs, spare_groups;            /* the oldest first */
+	size_t empty_count, spare_count;
 	struct netlink host;
 	bool host_is_ready, impatient;
 	bool heard;                                      /* all there is, once */
 	struct resolver *resolver;
 };
+
+/* --- fabric.c --- */
+
+/* The known one or a new one. NULL: it is not named like a VPC, or there are too many. */
+struct vpc *vpc_of(struct fabric *fabric, struct str id);
+/* Brings the kernel in line with what is told and who is attached. */
+void settle_all(struct fabric *fabric, struct error *first);
+
+/* --- fabric_told.c --- */
+
+void keep_first(struct error *first, const struct error *next);
+void told_forget(struct fabric *fabric);                 /* as if the server had told that there is nothing */
+void told_free(struct fabric *fabric);                   /* leaves the kernel's part as it is */
+
+/* --- fabric_groups.c --- */
+
+/* A group that cannot be understood is closed: nobody is in it, nothing is allowed. */
+void groups_take(struct fabric *fabric, const struct wherry_groups *said, struct error *first);
+/* The server tells of a group as long as an interface here is in it, or in one whose rules name it. The others become spare:
+ * what was said of them may not be true any more. */
+void groups_sort_out(struct fabric *fabric);
+void groups_settle(struct fabric *fabric, usec now);     /* drops spare ones that are too old */
+void group_drop(struct fabric *fabric, struct group *group);
+void group_free(struct group *group);
 
 /* --- fabric_rules.c --- */
 
@@ -93,7 +125,8 @@ bool rules_host_table(struct fabric *fabric, bool wanted, struct error *err);
 
 /* --- fabric_vpc.c --- */
 
-struct vpc *vpc_new(struct fabric *fabric, struct str id);
+struct vpc *vpc_new(struct fabric *fabric, struct str id);       /* with a link's name that no known VPC has */
+void vpc_name_link(struct fabric *fabric, struct vpc *vpc, uint64_t try);
 void vpc_free(struct vpc *vpc);                          /* leaves the kernel's part as it is */
 /* Makes what is missing of the namespace, all but the table. */
 bool vpc_make(struct fabric *fabric, struct vpc *vpc, struct error *err);

@@ -19,20 +19,40 @@ enum {
 	LOOPBACK = 1,                                    /* its index in every namespace */
 	TASK_ENDPOINT = (int)0xa9feaa02,                 /* 169.254.170.2 */
 	VPC_RESOLVER = (int)0xa9fea9fd,                  /* 169.254.169.253 */
-	LINK_HASH_MASK = 0xfffffff,
+	LINK_HASH_MASK = 0xfffffff,                      /* what a link's name has room for */
+	TASK_LINK_NAMES = 16,                            /* for one address */
 };
 
 static const char forwarding[] = "/proc/sys/net/ipv4/ip_forward";
 
+void vpc_name_link(struct fabric *fabric, struct vpc *vpc, uint64_t try)
+{
+	vpc->link_try = try;
+	vpc->link = arena_printf(&vpc->arena, "%.*sv%07x", STR(fabric->prefix),
+				 (unsigned)(str_hash(vpc->id, try) & LINK_HASH_MASK));
+}
+
+static bool link_is_taken(struct fabric *fabric, struct str link)
+{
+	struct vpc *other;
+
+	for (size_t at = 0; (other = map_next(&fabric->vpcs, &at));)
+		if (str_equal(other->link, link))
+			return true;
+	return false;
+}
+
 struct vpc *vpc_new(struct fabric *fabric, struct str id)
 {
 	struct vpc *vpc = calloc(1, sizeof(*vpc));
+	uint64_t try = 0;
 
 	assert(vpc);
 	vpc->id = arena_copy(&vpc->arena, id);
 	vpc->folder = arena_printf(&vpc->arena, "%.*s/%.*s", STR(fabric->folder), STR(id));
-	vpc->link = arena_printf(&vpc->arena, "%.*sv%07x", STR(fabric->prefix),
-				 (unsigned)(str_hash(id, 0) & LINK_HASH_MASK));
+	do
+		vpc_name_link(fabric, vpc, try++);
+	while (link_is_taken(fabric, vpc->link));
 	vpc->netns = -1;
 	return vpc;
 }
@@ -196,6 +216,16 @@ static bool publish_all(struct fabric *fabric, struct vpc *vpc, struct error *er
 	return true;
 }
 
+/* Only of one whose link is not named as one would think, which is rare: the next agent has to know. */
+static bool write_link_try(struct vpc *vpc, struct error *err)
+{
+	auto_arena arena = {0};
+
+	return vpc->link_try == 0 ||
+	       file_write(AT_FDCWD, arena_cstr(&arena, arena_printf(&arena, "%.*s/" VPC_LINK_FILE, STR(vpc->folder))),
+			  arena_printf(&arena, "%llu\n", (unsigned long long)vpc->link_try), 0600, err);
+}
+
 bool vpc_make(struct fabric *fabric, struct vpc *vpc, struct error *err)
 {
 	auto_netlink inside = {0};
@@ -205,7 +235,7 @@ bool vpc_make(struct fabric *fabric, struct vpc *vpc, struct error *err)
 		return true;
 	vpc->on_disk = true;
 	vpc->made = vpc_host_ready(fabric, err) && folder_make(arena_cstr(&arena, vpc->folder), 0700, err) &&
-		    open_pin(vpc, err) && set_router(vpc, err) && netlink_open_in(&inside, vpc->netns, err) &&
+		    write_link_try(vpc, err) && open_pin(vpc, err) && set_router(vpc, err) && netlink_open_in(&inside, vpc->netns, err) &&
 		    make_routes(vpc, &inside, err) && rules_replace(fabric, vpc, err) &&
 		    make_way_out(fabric, vpc, &inside, err) && publish_all(fabric, vpc, err) &&
 		    make_resolver(fabric, vpc, &inside, err);
@@ -255,16 +285,32 @@ static bool furnish_router(struct netlink *router, struct str link,
 	       netlink_route_add(router, &to, err);
 }
 
+/* Who had the address before may still have a link: one whose namespace is dying, for which the kernel takes its time. The
+ * new one has another name then, and takes the route: with it goes the right to send from the address. */
+static bool make_task_link(struct netlink *router, struct netlink_veth *veth, uint32_t address,
+			   char name[static NETLINK_NAME_LIMIT + 1], struct error *err)
+{
+	veth->name = (struct str){name, 0};
+	for (int i = 0; i < TASK_LINK_NAMES; i++) {
+		struct error why = {0};
+
+		veth->name.len = (size_t)snprintf(name, NETLINK_NAME_LIMIT + 1, i ? "t%08x-%d" : "t%08x", (unsigned)address, i);
+		if (netlink_veth_create(router, veth, &why))
+			return true;
+		if (why.os != EEXIST)
+			return fail(err, why.code, "%s", why.text);
+	}
+	return make_veth(router, veth, err);
+}
+
 bool vpc_connect(int vpc_netns, int task_netns, const struct interface *interface, struct error *err)
 {
 	auto_netlink router = {0}, inside = {0};
-	char link[NETLINK_NAME_LIMIT + 1];
+	char name[NETLINK_NAME_LIMIT + 1];
 	struct netlink_veth veth = {.peer = S("eth0"), .peer_netns = task_netns, .peer_mac = interface->mac,
 				    .mac = router_mac};
 
-	snprintf(link, sizeof(link), "t%08x", (unsigned)interface->address);
-	veth.name = str_of(link);
 	return netlink_open_in(&router, vpc_netns, err) && netlink_open_in(&inside, task_netns, err) &&
-	       make_veth(&router, &veth, err) && furnish_task(&inside, interface, err) &&
+	       make_task_link(&router, &veth, interface->address, name, err) && furnish_task(&inside, interface, err) &&
 	       furnish_router(&router, veth.name, interface, err);
 }

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
+#include "host/cgroup_warm.h"
 #include "host/container.h"
 #include "host/syscalls.h"
 #include "os/clock.h"
@@ -278,7 +279,7 @@ static struct timespec deadline_in(int seconds)
 	return deadline;
 }
 
-bool lane_start(struct hands *hands, struct lane *lane, struct str container, struct keeper_event *ret_answer,
+bool lane_start(struct hands *hands, struct lane *lane, struct str container, int root, struct keeper_event *ret_answer,
 		struct error *err)
 {
 	struct timespec deadline = deadline_in(ANSWER_PATIENCE_SEC);
@@ -288,7 +289,8 @@ bool lane_start(struct hands *hands, struct lane *lane, struct str container, st
 	pthread_mutex_lock(&hands->lock);
 	lane->awaited = container;
 	lane->answered = false;
-	ok = send_locked(lane, KEEPER_START, container, 0, err);
+	ok = lane->keeper_fd >= 0 ? keeper_start(lane->keeper_fd, container, root, err)
+				  : fail(err, ERROR_NOT_FOUND, "the keeper is gone");
 	while (ok && !lane->answered && lane->keeper_fd >= 0 && !hands->stopping && waited == 0)
 		waited = pthread_cond_timedwait(&hands->keeper_spoke, &hands->lock, &deadline);
 	if (ok && !lane->answered)
@@ -468,6 +470,29 @@ static void *watch(void *arg)
 
 /* ---- Workers ---- */
 
+static void *serve_pulls(void *arg)
+{
+	struct hands *hands = arg;
+
+	pthread_mutex_lock(&hands->lock);
+	while (!hands->stopping) {
+		struct chore *chore;
+
+		if (chain_empty(&hands->pulls)) {
+			pthread_cond_wait(&hands->pull_ready, &hands->lock);
+			continue;
+		}
+		chore = CONTAINER_OF(hands->pulls.next, struct chore, link);
+		link_remove(&chore->link);
+		pthread_mutex_unlock(&hands->lock);
+		chore_pull(hands, chore);
+		chore_free(chore);
+		pthread_mutex_lock(&hands->lock);
+	}
+	pthread_mutex_unlock(&hands->lock);
+	return NULL;
+}
+
 static void work_next_locked(struct hands *hands)
 {
 	struct lane *lane = CONTAINER_OF(hands->runnable.next, struct lane, runnable);
@@ -501,6 +526,15 @@ static void *serve(void *arg)
 
 /* ---- The whole ---- */
 
+static void submit_pull(struct hands *hands, struct str task_id, struct chore *chore)
+{
+	chore->task_id = arena_copy(&chore->arena, task_id);
+	pthread_mutex_lock(&hands->lock);
+	chain_append(&hands->pulls, &chore->link);
+	pthread_cond_signal(&hands->pull_ready);
+	pthread_mutex_unlock(&hands->lock);
+}
+
 void hands_submit(struct hands *hands, const struct job *job)
 {
 	const struct acs_task *task = job->task ? job->task->task : NULL;
@@ -511,6 +545,8 @@ void hands_submit(struct hands *hands, const struct job *job)
 		submit_probe(hands, job);
 		return;
 	}
+	if (job->kind == JOB_CREATE || job->kind == JOB_START)
+		cgroup_warmer_ask(hands->warmer);
 	chore = chore_new((enum chore_kind)job->kind, STR_NONE);
 	chore->signal = job->signal;
 	if (task)
@@ -521,7 +557,10 @@ void hands_submit(struct hands *hands, const struct job *job)
 		chore->name = chore->container->name;
 	}
 	assert(task || job->kind == JOB_DESTROY || job->kind == JOB_RELEASE);
-	lane_add(hands, job->task_id, chore);
+	if (job->kind == JOB_PULL)
+		submit_pull(hands, job->task_id, chore);
+	else
+		lane_add(hands, job->task_id, chore);
 }
 
 void hands_reconcile(struct hands *hands) { lane_add(hands, S(""), chore_new(WORK_RECONCILE, STR_NONE)); }
@@ -569,6 +608,7 @@ static void init_locks(struct hands *hands)
 	pthread_mutex_init(&hands->lock, NULL);
 	pthread_mutex_init(&hands->network_lock, NULL);
 	pthread_cond_init(&hands->work_ready, &monotonic);
+	pthread_cond_init(&hands->pull_ready, &monotonic);
 	pthread_cond_init(&hands->keeper_spoke, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 }
@@ -596,6 +636,10 @@ static bool start_threads(struct hands *hands, struct error *err)
 	while (failed == 0 && hands->worker_count < HANDS_WORKERS) {
 		failed = pthread_create(&hands->workers[hands->worker_count], NULL, serve, hands);
 		hands->worker_count += failed == 0;
+	}
+	while (failed == 0 && hands->puller_count < HANDS_PULLERS) {
+		failed = pthread_create(&hands->pullers[hands->puller_count], NULL, serve_pulls, hands);
+		hands->puller_count += failed == 0;
 	}
 	return failed == 0 || fail_os(err, failed, "start threads");
 }
@@ -639,7 +683,9 @@ bool hands_new(const struct hands_options *options, struct hands **ret_hands, st
 	hands->stage = choose_stage(&hands->options);
 	hands->facts_fd = hands->wake_fd = hands->watch_fd = hands->host_mounts_fd = -1;
 	hands->syscalls = syscalls_new();
+	hands->warmer = cgroup_warmer_new();
 	chain_init(&hands->runnable);
+	chain_init(&hands->pulls);
 	chain_init(&hands->facts);
 	init_locks(hands);
 	if (!make_folders(hands, err) || !canonical(&hands->options.run, &hands->arena, err) ||
@@ -656,12 +702,15 @@ static void stop_threads(struct hands *hands)
 	pthread_mutex_lock(&hands->lock);
 	hands->stopping = true;
 	pthread_cond_broadcast(&hands->work_ready);
+	pthread_cond_broadcast(&hands->pull_ready);
 	pthread_cond_broadcast(&hands->keeper_spoke);
 	pthread_mutex_unlock(&hands->lock);
 	if (hands->wake_fd >= 0)
 		eventfd_write(hands->wake_fd, 1);
 	for (size_t i = 0; i < hands->worker_count; i++)
 		pthread_join(hands->workers[i], NULL);
+	for (size_t i = 0; i < hands->puller_count; i++)
+		pthread_join(hands->pullers[i], NULL);
 	if (hands->has_watcher)
 		pthread_join(hands->watcher, NULL);
 }
@@ -677,9 +726,12 @@ void hands_free(struct hands *hands)
 	while ((lane = map_next(&hands->lanes, &cursor)))
 		lane_free(lane);
 	map_fini(&hands->lanes);
+	CHAIN_EACH(&hands->pulls, struct chore, link, chore)
+		chore_free(chore);
 	CHAIN_EACH(&hands->facts, struct queued_fact, link, queued)
 		queued_free(queued);
 	syscalls_free(hands->syscalls);
+	cgroup_warmer_free(hands->warmer);
 	fd_close(&hands->facts_fd);
 	fd_close(&hands->wake_fd);
 	fd_close(&hands->watch_fd);

@@ -1,14 +1,18 @@
 /* hands.h - does on this host what the agent's brain asks, and reports facts.
  *
- * Jobs run on a few worker threads, those of one task in order; facts come back through a queue whose `fd`
- * turns readable. Host work that must be taken back is a table of steps with undo. Everything is idempotent
+ * Jobs run on a few worker threads, those of one task in order; pulls have threads of their own and run beside them.
+ * Facts come back through a queue whose `fd` turns readable. Host work that must be taken back is a table of steps with undo. Everything is idempotent
  * and found again after a crash: keepers by their sockets, namespaces, mounts and cgroups by their names. */
 #pragma once
 #include "agent/agent.h"
 #include "api/oci.h"
 #include "host/environment_file.h"
 
-enum { HANDS_WORKERS = 8 };
+enum {
+	HANDS_WORKERS = 8,
+	HANDS_PULLERS = 8,                               /* pulls that run at once */
+	HANDS_LOGS_KEPT = 200,                           /* log folders of ended tasks, however old */
+};
 
 struct fabric;
 struct hands;
@@ -33,13 +37,17 @@ struct hands_options {
 	struct network *network;
 	struct fabric *fabric;                           /* for awsvpc tasks; NULL: there are none */
 	struct str pull_behavior;                        /* ECS_IMAGE_PULL_BEHAVIOR */
+	/* The logs of a task that has ended stay for so long, of at most AGENT_ENDED_LIMIT tasks; those of the last
+	 * HANDS_LOGS_KEPT, and what is still to be shipped, for longer. */
+	usec keep_logs;
 	const struct image_logins *logins;               /* outlive the hands; NULL: none */
 	/* Called in a worker's thread once a container's network is there, before its process: gives what its environment
 	 * has on top, in `arena`: `ret_fixed` over all else, `ret_fallbacks` for names that nobody sets. NULL: nothing. */
 	bool (*introduce)(void *arg, const struct hands_guest *guest, struct arena *arena, struct oci_strings *ret_fixed,
 			  struct oci_strings *ret_fallbacks, struct error *err);
 	void *introduce_arg;
-	/* The same way, for a container whose driver is awslogs: has its log shipped to where `target` says. NULL: refused. */
+	/* In any thread, for a container whose driver is awslogs: has its log shipped to where `target` says. Again: fine.
+	 * NULL: refused. */
 	bool (*open_log)(void *arg, struct str task_id, struct str container, const struct agent_log_target *target,
 			 struct error *err);
 	void *open_log_arg;

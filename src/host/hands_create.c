@@ -24,7 +24,9 @@ struct creation {
 	struct places at;
 	struct arena *arena;
 	int64_t map_base;
-	struct { bool started, ok; pthread_t thread; struct error err; } interface;
+	struct apart { bool started, ok; pthread_t thread; struct error err; } interface, logs;
+	struct container *logging;                       /* whose logs are shipped */
+	size_t logging_count;
 };
 
 struct creation_step {
@@ -176,37 +178,82 @@ static void *attach_apart(void *arg)
 	return NULL;
 }
 
+static bool begin(struct creation *creation, struct apart *apart, void *(*run)(void *), struct error *err)
+{
+	int failed = pthread_create(&apart->thread, NULL, run, creation);
+
+	apart->started = failed == 0;
+	return failed == 0 || fail_os(err, failed, "start a thread");
+}
+
+static void finish(struct apart *apart)
+{
+	if (apart->started)
+		pthread_join(apart->thread, NULL);
+	apart->started = false;
+}
+
 /* It waits for the kernel most of its time, as does a keeper that starts: both at once. */
 static bool begin_attaching(struct creation *creation, struct error *err)
 {
-	int failed = 0;
-
 	creation->interface.ok = true;
-	if (container_has_interface(creation->task))
-		failed = pthread_create(&creation->interface.thread, NULL, attach_apart, creation);
-	creation->interface.started = container_has_interface(creation->task) && failed == 0;
-	return failed == 0 || fail_os(err, failed, "start a thread");
+	return !container_has_interface(creation->task) || begin(creation, &creation->interface, attach_apart, err);
 }
 
 static bool finish_attaching(struct creation *creation, struct error *err)
 {
-	if (creation->interface.started)
-		pthread_join(creation->interface.thread, NULL);
-	creation->interface.started = false;
-	if (!creation->interface.ok && err)
+	finish(&creation->interface);
+	if (!creation->interface.ok)
 		*err = creation->interface.err;
 	return creation->interface.ok;
+}
+
+/* Streams are made meanwhile. What fails here is tried again by the start of its container, which then has the reason: the
+ * others may do without it. */
+static void *open_logs_apart(void *arg)
+{
+	const struct creation *creation = arg;
+	struct error ignored;
+
+	for (size_t i = 0; i < creation->logging_count; i++)
+		chore_open_log(creation->hands, creation->lane->task_id, &creation->logging[i], &ignored);
+	return NULL;
+}
+
+static bool begin_opening_logs(struct creation *creation, struct error *err)
+{
+	const struct acs_containers *containers = &creation->task->containers;
+	struct error ignored;
+
+	creation->logging = arena_array(creation->arena, struct container, containers->count);
+	for (size_t i = 0; i < containers->count; i++) {
+		struct container *container = &creation->logging[creation->logging_count];
+
+		if (places_check(creation->lane->task_id, containers->items[i].name, &ignored) &&
+		    container_decode(creation->task, &containers->items[i], creation->arena, container, &ignored) &&
+		    container->log.driver == LOG_AWSLOGS)
+			creation->logging_count++;
+	}
+	return creation->logging_count == 0 || begin(creation, &creation->logs, open_logs_apart, err);
+}
+
+static bool finish_opening_logs(struct creation *creation, struct error *err)
+{
+	finish(&creation->logs);
+	return true;
 }
 
 static const struct creation_step creation_steps[] = {
 	{"ResourceInitializationError", make_folders},
 	{"ResourceInitializationError", begin_attaching},
+	{"ResourceInitializationError", begin_opening_logs},
 	{"ResourceInitializationError", write_sharing},
 	{"ResourceInitializationError: cgroup", make_cgroup},
 	{NULL, make_volumes},
 	{"ResourceInitializationError", fetch_environment},
 	{"ResourceInitializationError", start_keeper},
 	{"ContainerNetworkingError", finish_attaching},
+	{NULL, finish_opening_logs},
 };
 
 static bool check(struct creation *creation, struct error *err)
@@ -222,7 +269,8 @@ static bool check(struct creation *creation, struct error *err)
 bool chore_create_task(struct hands *hands, struct lane *lane, const struct acs_task *task, struct arena *arena,
 		       struct error *err)
 {
-	struct creation creation = {hands, lane, task, places_of(hands, lane->task_id, S("x"), arena), arena, 0, {0}};
+	struct creation creation = {.hands = hands, .lane = lane, .task = task, .arena = arena,
+				    .at = places_of(hands, lane->task_id, S("x"), arena)};
 	struct error ignored;
 
 	if (!check(&creation, err))
@@ -231,7 +279,8 @@ bool chore_create_task(struct hands *hands, struct lane *lane, const struct acs_
 		if (creation_steps[i].make(&creation, err))
 			continue;
 		/* What others wait for; the rest goes with JOB_DESTROY. */
-		finish_attaching(&creation, NULL);
+		finish(&creation.interface);
+		finish(&creation.logs);
 		chore_release_network(hands, lane->task_id, &ignored);
 		volumes_release(hands->options.data, lane->task_id, &ignored);
 		return creation_steps[i].error_name ? fail_context(err, "%s", creation_steps[i].error_name) : false;

@@ -1,6 +1,6 @@
 /* hands_private.h - what hands.c (lanes, threads, facts) and the hands_*.c of the work itself share.
  *
- * A lane is a task's queue: its work runs in order, one at a time, on any worker. A watcher thread reads
+ * A lane is a task's queue: its work runs in order, one at a time, on any worker; pulls are in none. A watcher thread reads
  * all keepers' sockets: answers wake the worker that waits, exits become work of the lane, so that they are
  * told after the start that they end. */
 #pragma once
@@ -25,6 +25,7 @@ struct chore {
 	struct link link;
 	struct arena arena;                              /* owns what follows */
 	enum chore_kind kind;
+	struct str task_id;                              /* of a PULL, which has no lane */
 	const struct acs_task *task;                     /* NULL: not needed */
 	const struct acs_container *container;
 	struct str name;                                 /* the container's */
@@ -49,7 +50,9 @@ struct lane {
 	struct keeper_event answer;
 };
 
+struct container;
 struct syscalls;
+struct cgroup_warmer;
 
 struct hands {
 	struct arena arena;
@@ -57,16 +60,18 @@ struct hands {
 	bool runtime_takes_bpf, fargate_runtime_takes_bpf, network_is_up;
 	struct str stage;                                /* a folder that launches mount over in a namespace of their own */
 	struct syscalls *syscalls;
+	struct cgroup_warmer *warmer;                    /* may be NULL */
 	int host_mounts_fd;                              /* the mount namespace that workers come back to */
 	int facts_fd, watch_fd, wake_fd;
 	bool stopping;
 	pthread_mutex_t lock, network_lock;
-	pthread_cond_t work_ready, keeper_spoke;
-	pthread_t workers[HANDS_WORKERS], watcher;
-	size_t worker_count;
+	pthread_cond_t work_ready, pull_ready, keeper_spoke;
+	pthread_t workers[HANDS_WORKERS], pullers[HANDS_PULLERS], watcher;
+	size_t worker_count, puller_count;
 	bool has_watcher;
 	struct map lanes;
-	struct link runnable, facts;
+	struct link runnable, pulls, facts;
+	size_t ended_logs;                               /* since they were last pruned */
 };
 
 /* hands.c */
@@ -77,8 +82,8 @@ bool lane_connect(struct hands *hands, struct lane *lane, struct error *err);
 void lane_adopt(struct hands *hands, struct str task_id, int fd);
 bool lane_send(struct hands *hands, struct lane *lane, enum keeper_request_kind kind, struct str container,
 	       int signal, struct error *err);
-/* Asks for a start and waits for the answer, which may be START_FAILED. */
-bool lane_start(struct hands *hands, struct lane *lane, struct str container, struct keeper_event *ret_answer,
+/* Asks for a start (keeper_start) and waits for the answer, which may be START_FAILED. */
+bool lane_start(struct hands *hands, struct lane *lane, struct str container, int root, struct keeper_event *ret_answer,
 		struct error *err);
 /* Tells the keeper to quit and waits until it has. */
 void lane_quit(struct hands *hands, struct lane *lane);
@@ -118,11 +123,13 @@ void hands_tell_result(struct hands *hands, struct fact *fact, bool ok, const st
 /* FACT_EXIT of what a keeper said. */
 void hands_tell_exit(struct hands *hands, struct str task_id, const struct keeper_event *event);
 void chore_do(struct hands *hands, struct lane *lane, struct chore *chore);
+void chore_pull(struct hands *hands, struct chore *chore);
 /* All that there is of the task, found by name; `task`: NULL when nobody knows it. */
 bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_id, const struct acs_task *task,
 		       struct error *err);
-/* Quits the keeper when none of its containers runs. */
-void chore_let_go(struct hands *hands, struct lane *lane, struct arena *arena);
+
+/* hands_start.c: the stream is made, and its log shipped from now on; named after the container when nobody said how. */
+bool chore_open_log(struct hands *hands, struct str task_id, const struct container *container, struct error *err);
 
 /* hands_create.c: JOB_CREATE. Error texts are whole reasons. */
 bool chore_create_task(struct hands *hands, struct lane *lane, const struct acs_task *task, struct arena *arena,

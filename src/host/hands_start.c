@@ -35,6 +35,8 @@ struct start {
 	struct keeper_launch launch;
 	struct keeper_event answer;
 	int64_t map_base;                                /* of the task's user namespace; 0: none */
+	struct str upper, work;                          /* of the root file system */
+	int root_fd;                                     /* the root file system, mounted nowhere; -1: not yet */
 	struct bundle_mount *mounts;
 	size_t mount_count;
 	size_t volume_groups;                            /* of VOLUME_GROUP_FIRST and on, given to access points */
@@ -97,22 +99,17 @@ static bool step_keeper(struct start *start, struct error *err)
 static bool step_folders(struct start *start, struct error *err)
 {
 	struct keeper_launch *launch = &start->launch;
-	size_t count = start->image.layer_count;
 
 	launch->id = start->runtime_id;
 	launch->log = start->container.log.mode;
 	launch->input = start->container.config->open_stdin.value ? S("open") : S("closed");
-	launch->upper = arena_printf(start->arena, "%.*s/upper", STR(start->at.own));
-	launch->work = arena_printf(start->arena, "%.*s/work", STR(start->at.own));
-	launch->lowers = arena_array(start->arena, struct str, count + 1);
-	for (size_t i = 0; i < count; i++)
-		launch->lowers[i] = start->image.layers[count - 1 - i];
-	launch->lower_count = count;
+	start->upper = arena_printf(start->arena, "%.*s/upper", STR(start->at.own));
+	start->work = arena_printf(start->arena, "%.*s/work", STR(start->at.own));
 	launch->binds = arena_array(start->arena, struct str, BINDS_LIMIT);
 	launch->terminal = start->container.config->tty.value ? S("yes") : STR_NONE;
 	launch->stop = stop_signal(start);
-	return (places_make(start->at.rootfs, 0755, err) && places_make(launch->upper, 0755, err) &&
-		places_make(launch->work, 0711, err) && own_folder(start, launch->upper, err)) ||
+	return (places_make(start->at.rootfs, 0755, err) && places_make(start->upper, 0755, err) &&
+		places_make(start->work, 0711, err) && own_folder(start, start->upper, err)) ||
 	       fail_context(err, "CannotCreateContainerError");
 }
 
@@ -250,44 +247,43 @@ static bool prepare_root(struct start *start, int root, struct error *err)
 	return make_volumes(start, root, err);
 }
 
-static int mount_root(struct start *start, const char *rootfs)
+static bool fail_root(const struct start *start, int failed, struct error *err)
+{
+	return fail_os(err, failed, "CannotStartContainerError: mount the root file system%s",
+		       start->map_base > 0 ? " with mapped owners (needs Linux 5.19)" : "");
+}
+
+/* In a mount namespace of this thread alone: none of the host's mounts is copied into other containers' namespaces with it. */
+static bool mount_root(struct start *start, struct error *err)
 {
 	auto_fd userns = start->map_base > 0 ? open(arena_printf(start->arena, "%.*s/.user%c", STR(start->at.run),
 								 '\0').ptr, O_RDONLY | O_CLOEXEC) : -1;
-	const char **lowers = arena_array(start->arena, const char *, start->launch.lower_count + 1);
+	const char *rootfs = arena_cstr(start->arena, start->at.rootfs);
+	size_t count = start->image.layer_count;
+	const char **lowers = arena_array(start->arena, const char *, count + 1);
+	int failed;
 
-	for (size_t i = 0; i < start->launch.lower_count; i++)
-		lowers[i] = arena_cstr(start->arena, start->launch.lowers[i]);
-	if (start->map_base > 0 && userns < 0)
-		return errno;
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		return errno;
-	return overlay_mount(arena_cstr(start->arena, start->launch.upper),
-			     arena_cstr(start->arena, start->launch.work), lowers, start->launch.lower_count,
-			     rootfs, userns);
+	for (size_t i = 0; i < count; i++)
+		lowers[i] = arena_cstr(start->arena, start->image.layers[count - 1 - i]);
+	if ((start->map_base > 0 && userns < 0) || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return fail_root(start, errno, err);
+	failed = overlay_mount(arena_cstr(start->arena, start->upper), arena_cstr(start->arena, start->work), lowers, count,
+			       rootfs, userns);
+	if (failed)
+		return fail_root(start, failed, err);
+	start->root_fd = overlay_take(rootfs);
+	return start->root_fd >= 0 || fail_root(start, errno, err);
 }
 
-/* Looks into the root file system in a mount namespace of this thread alone, so that no mount can be left
- * behind and none of the host's is copied into other containers' namespaces. */
+/* Mounted nowhere, the root file system is looked into here and handed to the keeper: no mount can be left behind. */
 static bool step_root(struct start *start, struct error *err)
 {
-	const char *rootfs = arena_cstr(start->arena, start->at.rootfs);
-	int failed = mount_root(start, rootfs);
-	bool ok = false;
+	bool ok = mount_root(start, err);
 
-	if (failed) {
-		fail_os(err, failed, "CannotStartContainerError: mount the root file system");
-	} else {
-		auto_fd root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		ok = root >= 0 ? prepare_root(start, root, err)
-			       : fail_os(err, errno, "CannotStartContainerError: open the root file system");
-	}
-	if (!failed)
-		umount2(rootfs, MNT_DETACH);
 	if (setns(start->hands->host_mounts_fd, CLONE_NEWNS) < 0)
 		abort();                         /* this thread would do everything else in the wrong place */
-	return ok;
+	return ok && prepare_root(start, start->root_fd, err);
 }
 
 static bool bring_network_up(struct hands *hands, struct error *err)
@@ -604,27 +600,41 @@ static bool step_bundle(struct start *start, struct error *err)
 
 static bool step_process(struct start *start, struct error *err)
 {
-	if (!lane_start(start->hands, start->lane, start->container.acs->name, &start->answer, err))
+	if (!lane_start(start->hands, start->lane, start->container.acs->name, start->root_fd, &start->answer, err))
 		return fail_context(err, "CannotStartContainerError");
 	if (start->answer.kind == KEEPER_START_FAILED)
 		return fail(err, ERROR_REFUSED, "CannotStartContainerError: %s", start->answer.text);
 	return true;
 }
 
-/* awslogs: the stream is there before the container, as docker has it. Named after the container when nobody said how. */
-static bool step_log(struct start *start, struct error *err)
+bool chore_open_log(struct hands *hands, struct str task_id, const struct container *container, struct error *err)
 {
-	const struct hands_options *options = &start->hands->options;
-	struct agent_log_target target;
+	const struct hands_options *options = &hands->options;
+	struct agent_log_target target = *container->log.target;
+	auto_arena arena = {0};
 
-	if (start->container.log.driver != LOG_AWSLOGS)
-		return true;
 	if (!options->open_log)
 		return fail(err, ERROR_REFUSED, "CannotCreateContainerError: logger: no log driver named 'awslogs' is registered");
-	target = *start->container.log.target;
 	if (str_empty(target.stream))
-		target.stream = start->runtime_id;
-	return options->open_log(options->open_log_arg, start->lane->task_id, start->container.acs->name, &target, err);
+		target.stream = hands_runtime_id(task_id, container->acs->name, &arena);
+	return options->open_log(options->open_log_arg, task_id, container->acs->name, &target, err);
+}
+
+/* With the task, before its first run. */
+static bool log_was_opened(const struct start *start)
+{
+	struct keeper_event state;
+
+	return faccessat(AT_FDCWD, arena_printf(start->arena, "%.*s/%.*s.ship%c", STR(start->at.logs),
+						STR(start->container.acs->name), '\0').ptr, F_OK, 0) == 0 &&
+	       !keeper_read_state(start->at.folder, &state, NULL);
+}
+
+/* awslogs: the stream is there before the container, as docker has it. */
+static bool step_log(struct start *start, struct error *err)
+{
+	return start->container.log.driver != LOG_AWSLOGS || log_was_opened(start) ||
+	       chore_open_log(start->hands, start->lane->task_id, &start->container, err);
 }
 
 static const struct step steps[] = {
@@ -682,7 +692,7 @@ static bool start_container(struct start *start, const struct chore *chore, stru
 
 void chore_start(struct hands *hands, struct lane *lane, struct chore *chore)
 {
-	struct start start = {.hands = hands, .lane = lane, .arena = &chore->arena};
+	struct start start = {.hands = hands, .lane = lane, .arena = &chore->arena, .root_fd = -1};
 	struct fact fact = fact_of(FACT_START, lane->task_id, chore->name);
 	struct error err = {0};
 	bool ok;
@@ -690,7 +700,6 @@ void chore_start(struct hands *hands, struct lane *lane, struct chore *chore)
 	start.at = places_of(hands, lane->task_id, chore->name, &chore->arena);
 	start.runtime_id = fact.runtime_id = runtime_id_of(start.at.owner, &chore->arena);
 	ok = start_container(&start, chore, &fact, &err);
+	fd_close(&start.root_fd);
 	hands_tell_result(hands, &fact, ok, &err);
-	if (!ok)
-		chore_let_go(hands, lane, &chore->arena);
 }

@@ -15,8 +15,7 @@
 #include "os/file.h"
 
 enum {
-	LOG_FOLDERS_KEPT = 200,                          /* of destroyed tasks; the oldest go */
-	LOG_FOLDERS_SLACK = 50,
+	LOGS_SLACK = 50,                                 /* tasks that end between two looks at what is too old */
 	LOG_FOLDER_FILES_LIMIT = 100000,                 /* of one task */
 };
 
@@ -144,11 +143,11 @@ static bool pull(struct hands *hands, struct str task_id, const struct acs_conta
 	       fail_context(err, "CannotPullContainerError");
 }
 
-static void do_pull(struct hands *hands, struct lane *lane, struct chore *chore)
+void chore_pull(struct hands *hands, struct chore *chore)
 {
-	struct fact fact = fact_of(FACT_PULL, lane->task_id, chore->name);
+	struct fact fact = fact_of(FACT_PULL, chore->task_id, chore->name);
 	struct error err = {0};
-	bool ok = pull(hands, lane->task_id, chore->container, &chore->arena, &fact, &err);
+	bool ok = pull(hands, chore->task_id, chore->container, &chore->arena, &fact, &err);
 
 	fact.at = clock_now();
 	hands_tell_result(hands, &fact, ok, &err);
@@ -249,7 +248,34 @@ static int compare_ages(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Logs outlive their task for those who ask what happened, but not without bound. Looked at once a few dozen tasks. */
+/* Logs are kept by when their task ended, which is now when there is still something of it. */
+static void date_logs(const struct places *at)
+{
+	auto_arena arena = {0};
+
+	if (faccessat(AT_FDCWD, arena_cstr(&arena, at->run), F_OK, 0) == 0)
+		utimensat(AT_FDCWD, arena_cstr(&arena, at->logs), NULL, 0);
+}
+
+static bool is_time_to_prune(struct hands *hands)
+{
+	bool due;
+
+	pthread_mutex_lock(&hands->lock);
+	due = hands->ended_logs++ % LOGS_SLACK == 0;
+	pthread_mutex_unlock(&hands->lock);
+	return due;
+}
+
+/* `rank`: how many tasks ended later. */
+static bool is_too_old(const struct hands *hands, const struct old_log *log, size_t rank)
+{
+	if (rank < HANDS_LOGS_KEPT)
+		return false;
+	return rank >= AGENT_ENDED_LIMIT || log->at + hands->options.keep_logs < clock_now();
+}
+
+/* Logs outlive their task for those who ask what happened, but not without bound. */
 static void prune_logs(struct hands *hands)
 {
 	auto_arena arena = {0};
@@ -259,15 +285,14 @@ static void prune_logs(struct hands *hands)
 	struct str *names;
 	size_t count, old_count = 0;
 
-	if (folder < 0 || !folder_list(folder, ".", TASKS_LIMIT, &arena, &names, &count, NULL) ||
-	    count <= LOG_FOLDERS_KEPT + LOG_FOLDERS_SLACK)
+	if (folder < 0 || !folder_list(folder, ".", TASKS_LIMIT, &arena, &names, &count, NULL) || count <= HANDS_LOGS_KEPT)
 		return;
 	old = arena_array(&arena, struct old_log, count);
 	for (size_t i = 0; i < count; i++)
 		if (!logs_are_needed(hands, folder, names[i], &arena))
 			old[old_count++] = (struct old_log){modified_at(folder, names[i], &arena), names[i]};
 	qsort(old, old_count, sizeof(*old), compare_ages);
-	for (size_t i = 0; i + LOG_FOLDERS_KEPT < old_count; i++)
+	for (size_t i = 0; i < old_count && is_too_old(hands, &old[i], old_count - 1 - i); i++)
 		tree_remove(folder, arena_cstr(&arena, old[i].task_id), NULL);
 }
 
@@ -291,6 +316,7 @@ bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_
 		return false;
 	places_list_containers(&at, &arena, &names, &count);
 	kill_containers(hands, lane, names, count);
+	date_logs(&at);
 	ok = cgroup_kill(task_id, err);
 	for (size_t i = 0; i < count; i++)
 		forget_container(hands, task_id, names[i]);
@@ -305,7 +331,8 @@ bool chore_destroy_task(struct hands *hands, struct lane *lane, struct str task_
 	ok = cgroup_remove(task_id, ok ? err : NULL) && ok;
 	ok = remove_folder(at.run, ok ? err : NULL) && ok;
 	ok = remove_folder(at.data, ok ? err : NULL) && ok;
-	prune_logs(hands);
+	if (is_time_to_prune(hands))
+		prune_logs(hands);
 	return ok;
 }
 
@@ -351,24 +378,6 @@ static void do_release(struct hands *hands, struct lane *lane, struct chore *cho
 
 /* ---- What keepers report by themselves ---- */
 
-/* A keeper that keeps nothing is let go: finished tasks stay for hours and are many, which must cost neither
- * a process nor a descriptor each. What it knew lies in the state files; the next start makes another. */
-void chore_let_go(struct hands *hands, struct lane *lane, struct arena *arena)
-{
-	struct places at = places_of(hands, lane->task_id, S("x"), arena);
-	struct keeper_event state;
-	struct str *names;
-	size_t count;
-
-	places_list_containers(&at, arena, &names, &count);
-	for (size_t i = 0; i < count; i++) {
-		at = places_of(hands, lane->task_id, names[i], arena);
-		if (keeper_read_state(at.folder, &state, NULL) && state.kind == KEEPER_IS_RUNNING)
-			return;
-	}
-	lane_quit(hands, lane);
-}
-
 /* Ports are free again before the brain hears of the end: a successor may want the same. */
 static void do_exited(struct hands *hands, struct lane *lane, struct chore *chore)
 {
@@ -376,11 +385,9 @@ static void do_exited(struct hands *hands, struct lane *lane, struct chore *chor
 
 	chore_detach(hands, &at);
 	hands_tell_exit(hands, lane->task_id, &chore->event);
-	chore_let_go(hands, lane, &chore->arena);
 }
 
 static void (*const works[])(struct hands *hands, struct lane *lane, struct chore *chore) = {
-	[WORK_PULL] = do_pull,
 	[WORK_CREATE] = do_create,
 	[WORK_START] = chore_start,
 	[WORK_SIGNAL] = do_signal,
@@ -395,5 +402,6 @@ static_assert(COUNT(works) == WORK_KIND_COUNT, "a row for every kind of work");
 
 void chore_do(struct hands *hands, struct lane *lane, struct chore *chore)
 {
+	assert(works[chore->kind]);
 	works[chore->kind](hands, lane, chore);
 }

@@ -46,10 +46,7 @@ bool keeper_write_launch(struct str container_folder, const struct keeper_launch
 	const char *path = arena_printf(&arena, "%.*s/launch%c", STR(container_folder), '\0').ptr;
 
 	if (!add_line(&out, "id", launch->id, err) || !add_line(&out, "log", launch->log, err) ||
-	    !add_line(&out, "input", launch->input, err) || !add_line(&out, "upper", launch->upper, err) ||
-	    !add_line(&out, "work", launch->work, err) ||
-	    !add_lines(&out, "lower", launch->lowers, launch->lower_count, err) ||
-	    !add_optional(&out, "stage", launch->stage, err) ||
+	    !add_line(&out, "input", launch->input, err) || !add_optional(&out, "stage", launch->stage, err) ||
 	    !add_lines(&out, "bind", launch->binds, launch->bind_count, err) ||
 	    !add_optional(&out, "terminal", launch->terminal, err) || !add_optional(&out, "stop", launch->stop, err) ||
 	    !add_optional(&out, "address", launch->address, err) ||
@@ -91,15 +88,12 @@ bool keeper_read_launch(struct str container_folder, struct arena *arena, struct
 	struct keeper_launch launch = {.id = STR_NONE};
 	struct { const char *key; struct str *value; } singles[] = {
 		{"id", &launch.id}, {"log", &launch.log}, {"input", &launch.input},
-		{"upper", &launch.upper}, {"work", &launch.work}, {"terminal", &launch.terminal},
-		{"stage", &launch.stage},
-		{"stop", &launch.stop}, {"address", &launch.address},
+		{"terminal", &launch.terminal}, {"stage", &launch.stage}, {"stop", &launch.stop}, {"address", &launch.address},
 	};
 	struct str text, line, key;
 
 	if (!file_read(AT_FDCWD, path, LAUNCH_FILE_LIMIT, arena, &text, err))
 		return false;
-	launch.lowers = arena_array(arena, struct str, count_lines(text));
 	launch.ports = arena_array(arena, struct str, count_lines(text));
 	launch.binds = arena_array(arena, struct str, count_lines(text));
 	while (str_cut(&text, '\n', &line)) {
@@ -108,9 +102,7 @@ bool keeper_read_launch(struct str container_folder, struct arena *arena, struct
 		for (size_t i = 0; i < COUNT(singles); i++)
 			if (str_equal(key, str_of(singles[i].key)))
 				*singles[i].value = line;
-		if (str_equal(key, S("lower")))
-			launch.lowers[launch.lower_count++] = line;
-		else if (str_equal(key, S("bind")))
+		if (str_equal(key, S("bind")))
 			launch.binds[launch.bind_count++] = line;
 		else if (str_equal(key, S("port")))
 			launch.ports[launch.port_count++] = line;
@@ -241,14 +233,28 @@ bool keeper_connect(struct str run_folder, int *ret_fd, struct error *err)
 	return true;
 }
 
-static bool send_request(int fd, struct keeper_request request, struct str container, struct error *err)
+/* `passed`: a descriptor that the keeper gets a copy of; -1: none. */
+static bool send_request(int fd, struct keeper_request request, struct str container, int passed, struct error *err)
 {
+	char control[CMSG_SPACE(sizeof(passed))] = {0};
+	struct iovec vector = {&request, sizeof(request)};
+	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+
 	if (container.len > KEEPER_NAME_LIMIT)
 		return fail(err, ERROR_REFUSED, "the container's name has %zu bytes, %d are the limit",
 			    container.len, KEEPER_NAME_LIMIT);
 	if (container.len > 0)
 		memcpy(request.container, container.ptr, container.len);
-	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+	if (passed >= 0) {
+		struct cmsghdr *head;
+
+		message.msg_control = control;
+		message.msg_controllen = sizeof(control);
+		head = CMSG_FIRSTHDR(&message);
+		*head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(passed))};
+		memcpy(CMSG_DATA(head), &passed, sizeof(passed));
+	}
+	if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
 		return fail_os(err, errno, "ask the keeper");
 	return true;
 }
@@ -256,13 +262,18 @@ static bool send_request(int fd, struct keeper_request request, struct str conta
 bool keeper_send(int fd, enum keeper_request_kind kind, struct str container, int signal, struct error *err)
 {
 	return send_request(fd, (struct keeper_request){.version = KEEPER_VERSION, .kind = kind, .signal = signal},
-			    container, err);
+			    container, -1, err);
+}
+
+bool keeper_start(int fd, struct str container, int root, struct error *err)
+{
+	return send_request(fd, (struct keeper_request){.version = KEEPER_VERSION, .kind = KEEPER_START}, container, root, err);
 }
 
 bool keeper_probe(int fd, struct str container, usec timeout, struct error *err)
 {
 	return send_request(fd, (struct keeper_request){.version = KEEPER_VERSION, .kind = KEEPER_PROBE,
-							.timeout = timeout}, container, err);
+							.timeout = timeout}, container, -1, err);
 }
 
 bool keeper_receive(int fd, usec timeout, struct keeper_event *ret_event, struct error *err)

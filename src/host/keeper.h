@@ -8,7 +8,7 @@
  * The task's run folder (made by the agent before the keeper starts):
  *   RUN/tasks/TASK/keeper.sock, keeper.pid (locked while the keeper lives)
  *   RUN/tasks/TASK/C/bundle/config.json, rootfs     C: the container's name; rootfs stays empty here: the
- *                                                   keeper's launcher mounts the overlay in a mount
+ *                                                   keeper's launcher puts the overlay there in a mount
  *                                                   namespace of its own, which goes with the container
  *   RUN/tasks/TASK/C/probe.json                     the health check's process
  *   RUN/tasks/TASK/.task                            struct keeper_sharing; what it made of it: .user, .pid, .ipc
@@ -58,7 +58,7 @@ struct keeper_event {
 	char text[1024];                                 /* START_FAILED: what the runtime said; PROBED */
 };
 
-enum { KEEPER_VERSION = 2 };
+enum { KEEPER_VERSION = 3 };
 
 struct keeper_options {
 	struct str program;                              /* build/wherry-keeper */
@@ -79,13 +79,10 @@ struct keeper_launch {
 	struct str id;                                   /* the runtime's name of the container */
 	struct str log;                                  /* "none", "file LIMIT FILES", "blocking BYTES", "buffer BYTES" */
 	struct str input;                                /* "closed", or "open": stdin blocks as docker's */
-	struct str upper, work;                          /* of the overlay */
-	struct str *lowers;                              /* the highest first */
-	size_t lower_count;
 	/* A folder of the machine that the launcher mounts a tmpfs over in its own mount namespace; in it `rootfs`, and at N
 	 * what binds[N] says: "SAME SOURCE"; "MAP SOURCE", owners mapped as the task's user namespace does; or with a map of its
 	 * own: "INSIDE:OUTSIDE:COUNT;INSIDE:OUTSIDE:COUNT,… SOURCE" (users; groups). No source goes through a link. Absent: the root
-	 * file system is mounted on bundle/rootfs. */
+	 * file system is put on bundle/rootfs. */
 	struct str stage;
 	struct str *binds;
 	size_t bind_count;
@@ -109,6 +106,8 @@ bool keeper_spawn(const struct keeper_options *options, struct error *err);
 /* Connects to a running one: *ret_fd is the caller's. ERROR_NOT_FOUND when none answers. */
 bool keeper_connect(struct str run_folder, int *ret_fd, struct error *err);
 bool keeper_send(int fd, enum keeper_request_kind kind, struct str container, int signal, struct error *err);
+/* KEEPER_START: STARTED or START_FAILED follows. `root`: the root file system, a mount that overlay_take took; stays the caller's. */
+bool keeper_start(int fd, struct str container, int root, struct error *err);
 /* Runs the container's health check once: KEEPER_PROBED follows. */
 bool keeper_probe(int fd, struct str container, usec timeout, struct error *err);
 /* One event, waiting at most `timeout`; false with ERROR_NOT_FOUND at the end of the line. */

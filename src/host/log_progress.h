@@ -2,9 +2,10 @@
  *
  * The file DATA/logs/TASK/C.progress, mapped by both, there when a log is shipped (driver awslogs). Positions count
  * bytes since the log began, over all its files: C.log holds [turned, written), C.log.1 [previous, turned). Whoever
- * dies leaves it as it is; the next keeper and the next agent go on from it. */
+ * dies leaves it as it is; the next keeper and the next agent mend it and go on from it. libc only: the keeper has it. */
 #pragma once
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { LOG_PROGRESS_VERSION = 1 };
@@ -20,3 +21,13 @@ struct log_progress {
 	_Atomic uint64_t shipped;                        /* up to here the service has acknowledged */
 	_Atomic uint64_t told;                           /* of `dropped`: said in the log itself */
 };
+
+/* NULL, and errno: not mapped. */
+struct log_progress *log_progress_map(const char *path, bool create);
+void log_progress_unmap(struct log_progress *progress);
+
+/* After a keeper that was killed: it may have turned half way, or written more than it said. `size`: of C.log now. */
+void log_progress_mend(struct log_progress *progress, uint64_t size);
+/* Says of a log whose keeper is gone that nothing more comes, having mended what it left; fine when it is not shipped.
+ * `path`: of C.progress. */
+void log_progress_close(const char *path);

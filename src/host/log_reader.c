@@ -125,12 +125,3 @@ bool log_reader_next(struct log_reader *reader, struct log_line *ret_line)
 		return true;
 	}
 }
-
-void log_progress_close(const char *path)
-{
-	auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
-	const uint32_t closed = 1;
-
-	if (fd >= 0 && pwrite(fd, &closed, sizeof(closed), offsetof(struct log_progress, closed)) < 0)
-		return;                                  /* it is found again, and looked at, by the next agent */
-}

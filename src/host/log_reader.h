@@ -31,6 +31,3 @@ void log_reader_fini(struct log_reader *reader);
 bool log_reader_next(struct log_reader *reader, struct log_line *ret_line);
 /* Reads again from an earlier position. */
 void log_reader_seek(struct log_reader *reader, uint64_t position);
-
-/* Says of a log whose keeper may have died that nothing more comes; fine when it is not shipped. */
-void log_progress_close(const char *path);

@@ -1,7 +1,5 @@
 #include "host/network.h"
-#include <arpa/inet.h>
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -9,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/buffer.h"
+#include "base/ipv4.h"
 #include "host/bookings.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -41,21 +40,17 @@ struct network {
 
 static bool parse_cidr(struct network *network, struct str cidr, struct error *err)
 {
-	struct str rest = cidr, address;
-	char text[INET_ADDRSTRLEN];
-	struct in_addr parsed;
-	uint64_t prefix;
+	struct ipv4_block block;
 
-	if (!str_cut(&rest, '/', &address) || address.len >= sizeof(text) || !str_to_unsigned(rest, &prefix))
+	if (!ipv4_block_parse(cidr, &block))
 		return fail(err, ERROR_REFUSED, "bridge range '%.*s' is not like 172.31.224.1/20", STR(cidr));
-	snprintf(text, sizeof(text), "%.*s", STR(address));
-	if (inet_pton(AF_INET, text, &parsed) != 1 || prefix < PREFIX_WIDEST || prefix > PREFIX_NARROWEST)
+	if (block.prefix < PREFIX_WIDEST || block.prefix > PREFIX_NARROWEST)
 		return fail(err, ERROR_REFUSED, "bridge range '%.*s' is not an IPv4 address with /%d to /%d", STR(cidr),
 			    PREFIX_WIDEST, PREFIX_NARROWEST);
-	network->prefix = (unsigned)prefix;
-	network->gateway = be32toh(parsed.s_addr);
-	network->subnet = network->gateway & ~(UINT32_MAX >> prefix);
-	if (network->gateway == network->subnet || network->gateway == (network->subnet | UINT32_MAX >> prefix))
+	network->prefix = block.prefix;
+	network->subnet = block.base;
+	ipv4_parse(str_slice(cidr, 0, str_find(cidr, '/')), &network->gateway);
+	if (network->gateway == network->subnet || network->gateway == (network->subnet | UINT32_MAX >> block.prefix))
 		return fail(err, ERROR_REFUSED, "bridge range '%.*s': its address is the network's or broadcast's own",
 			    STR(cidr));
 	return true;
@@ -160,12 +155,6 @@ static struct netlink_mac mac_of(uint32_t address)
 static struct str link_of(const struct network *network, struct arena *arena, uint32_t address)
 {
 	return arena_printf(arena, "%.*s-%u", STR(network->bridge), (address - network->subnet) & 0xffff);
-}
-
-static struct str ipv4_text(struct arena *arena, uint32_t address)
-{
-	return arena_printf(arena, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
-			    address & 255);
 }
 
 typedef bool change_map(struct netlink *netlink, struct str table, struct str map, const struct nft_port *ports,

@@ -24,7 +24,7 @@ enum {
 	ATTEMPT_MSEC = 2000,
 	ROUNDS = 2,                                      /* over all nameservers */
 	STREAM_MSEC = 10000,
-	LOOK_MSEC = 250,                                 /* how often deadlines are looked at while there are any */
+	LOOK_MSEC = 250,                                 /* how often deadlines are looked at while there are any; a rest */
 	REPLY_BYTES = 8192,                              /* over udp; EDNS messages stay below 4096 in practice */
 	STREAM_BYTES = 2 + UINT16_MAX,
 	RESOLV_CONF_LIMIT = 64 * 1024,
@@ -91,6 +91,7 @@ struct resolver {
 	uint64_t changes; /* of what endpoints there are, from outside of the thread */
 	struct link places, queries, streams;
 	size_t query_count, stream_count;
+	bool resting;                                    /* some tcp socket is not listened to until the next look */
 	char *resolv_conf;
 	struct timespec read_at;                         /* mtime of what the nameservers are from */
 	struct sockaddr_storage nameservers[NAMESERVERS_LIMIT];
@@ -326,11 +327,29 @@ static void stream_free(struct resolver *resolver, struct stream *stream)
 	free(stream);
 }
 
+/* Nothing can be accepted (the agent is out of descriptors), and the call stays at the door: epoll would tell of it
+ * again and again. */
+static void rest(struct resolver *resolver, struct endpoint *endpoint)
+{
+	change_events(resolver, endpoint, 0);
+	resolver->resting = true;
+}
+
+static void end_rest(struct resolver *resolver)
+{
+	resolver->resting = false;
+	CHAIN_EACH(&resolver->places, struct place, link, place)
+		for (size_t i = 0; i < place->count; i++)
+			change_events(resolver, &place->sockets[i], EPOLLIN);
+}
+
 static void take_stream(struct resolver *resolver, struct endpoint *endpoint)
 {
 	auto_fd fd = accept4(endpoint->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct stream *stream;
 
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		rest(resolver, endpoint);
 	if (fd < 0 || resolver->stream_count >= RESOLVER_STREAMS_LIMIT || is_busy(resolver, endpoint->of))
 		return;
 	stream = calloc(1, sizeof(*stream));
@@ -513,9 +532,14 @@ static void look_at_deadlines(struct resolver *resolver)
 	CHAIN_EACH(&resolver->streams, struct stream, link, stream)
 		if (stream->deadline <= now)
 			stream_free(resolver, stream);
+	if (resolver->resting)
+		end_rest(resolver);
 }
 
-static bool is_idle(const struct resolver *resolver) { return !resolver->query_count && !resolver->stream_count; }
+static bool is_idle(const struct resolver *resolver)
+{
+	return !resolver->query_count && !resolver->stream_count && !resolver->resting;
+}
 
 /* One event at a time, so that serving it cannot take away what the next one is about; and none
  * that was seen before somebody else changed what there is: it comes again. */

@@ -7,7 +7,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/error.h"
-#include "host/ipv4.h"
+#include "base/ipv4.h"
 
 enum {
 	RESOLVER_QUERIES_LIMIT = 512,                    /* under way at once, over all VPCs */

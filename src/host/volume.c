@@ -212,6 +212,8 @@ static bool find_efs(const struct volumes *volumes, const struct acs_efs_volume 
 	char link[64], *canonical;
 	ssize_t len;
 
+	if (str_has(efs->refusal))
+		return fail(err, ERROR_REFUSED, "%.*s", STR(efs->refusal));
 	if (!name_is_plain(efs->file_system_id))
 		return fail(err, ERROR_REFUSED, "bad file system id '%.*s'", STR(efs->file_system_id));
 	if (!folder_make(folder, FOLDER_MODE, err))

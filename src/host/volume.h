@@ -3,7 +3,8 @@
  * DATA/tasks/TASK/volumes/NAME      of one task (no source path, or docker's with scope task): goes with it
  * DATA/volumes/NAME/_data           docker's with scope shared: stays; volume.json: driver, options, labels;
  *                                   users/TASK: who has it, as long as its options mount something
- * DATA/efs/FILE_SYSTEM              file systems of EFS: they stay, too, and are shared by all tasks of this machine
+ * DATA/efs/FILE_SYSTEM              file systems of EFS: they stay until the file system is deleted (runner/file_systems.h),
+ *                                   and are shared by all tasks of this machine
  * A path inside a file system is looked up as seen from inside it: links in it cannot lead out.
  *
  * An access point's identity is enforced by a mount that knows only its user: on the disk it is the access point's, in the

@@ -58,6 +58,7 @@ struct piece {
 	struct log_row row;
 	struct arena arena;                              /* of events, once they are read */
 	char *bytes;
+	size_t size;                                     /* of the bytes */
 	struct log_event *events;
 	size_t count, at;                                /* at: how many were given, from the end it begins at */
 };
@@ -68,7 +69,8 @@ struct log_cursor {
 	struct log_range range;
 	struct heap heap;
 	int64_t *spans;
-	size_t bytes;
+	struct piece *current;                           /* that gave the last event; or NULL */
+	size_t bytes, held;
 };
 
 static bool comes_first(const struct heap_node *a, const struct heap_node *b)
@@ -88,11 +90,15 @@ static bool comes_last(const struct heap_node *a, const struct heap_node *b)
 	return order ? order > 0 : left->rest > right->rest;
 }
 
-static void piece_free(struct piece *piece)
+/* Lets go its events; they are read again when their turn comes. */
+static void forget_events(struct log_cursor *cursor, struct piece *piece)
 {
+	cursor->held -= piece->size;
 	arena_fini(&piece->arena);
 	free(piece->bytes);
-	free(piece);
+	piece->bytes = NULL;
+	piece->events = NULL;
+	piece->size = piece->count = piece->at = 0;
 }
 
 static struct piece *piece_new(struct log_cursor *cursor, size_t stream)
@@ -108,7 +114,10 @@ static struct piece *piece_new(struct log_cursor *cursor, size_t stream)
 static void remove_piece(struct log_cursor *cursor, struct piece *piece)
 {
 	heap_remove(&cursor->heap, &piece->node);
-	piece_free(piece);
+	forget_events(cursor, piece);
+	if (cursor->current == piece)
+		cursor->current = NULL;
+	free(piece);
 }
 
 static bool is_in_range(const struct log_cursor *cursor, const struct log_row *row)
@@ -203,22 +212,41 @@ static bool read_events(struct log_cursor *cursor, struct piece *piece, struct e
 	if (!found)
 		return fail(err, ERROR_CORRUPT, "row %lld of the log store is gone", (long long)piece->row.number);
 	piece->bytes = (char *)bytes.ptr;
+	piece->size = bytes.len;
+	cursor->held += bytes.len;
 	cursor->bytes += bytes.len;
 	return log_batch_decode(bytes, piece->row.first, &piece->arena, &piece->events, &piece->count, err);
 }
 
-/* Its next event that was not given before; or the piece goes. */
-static void settle(struct log_cursor *cursor, struct piece *piece)
+/* Its next event that was not given before; or the piece goes, and it is false. */
+static bool settle(struct log_cursor *cursor, struct piece *piece)
 {
 	while (piece->at < piece->count) {
 		piece->next = position_at(cursor, piece);
 		if (!was_given(cursor, &piece->next)) {
 			heap_fix(&cursor->heap, &piece->node);
-			return;
+			return true;
 		}
 		piece->at++;
 	}
 	remove_piece(cursor, piece);
+	return false;
+}
+
+/* Reads what comes next. Beyond the limit the piece that was in hand makes way, and one that turns out not to be next goes
+ * at once: it knows its place now. */
+static bool open_piece(struct log_cursor *cursor, struct piece *piece, struct error *err)
+{
+	if (cursor->held > LOG_CURSOR_BYTES_LIMIT && cursor->current)
+		forget_events(cursor, cursor->current);
+	cursor->current = NULL;
+	if (!read_events(cursor, piece, err))
+		return false;
+	if (!settle(cursor, piece))
+		return true;
+	if (cursor->held > LOG_CURSOR_BYTES_LIMIT && heap_first(&cursor->heap) != &piece->node)
+		forget_events(cursor, piece);
+	return true;
 }
 
 static void give(struct log_cursor *cursor, struct piece *piece, struct log_found *ret_found)
@@ -228,6 +256,7 @@ static void give(struct log_cursor *cursor, struct piece *piece, struct log_foun
 	*ret_found = (struct log_found){.position = piece->next, .message = piece->events[index].message,
 					.ingestion = piece->row.ingestion, .stream = piece->stream};
 	cursor->range.from = piece->next;
+	cursor->current = piece;
 }
 
 static bool is_over(const struct log_cursor *cursor, const struct piece *piece)
@@ -249,9 +278,8 @@ bool log_cursor_next(struct log_cursor *cursor, struct log_found *ret_found, boo
 			if (!look_further(cursor, piece, err))
 				return false;
 		} else if (!piece->events) {
-			if (!read_events(cursor, piece, err))
+			if (!open_piece(cursor, piece, err))
 				return false;
-			settle(cursor, piece);
 		} else if (was_given(cursor, &piece->next)) {
 			settle(cursor, piece);
 		} else {
@@ -320,6 +348,11 @@ bool log_cursor_open(struct log_store *store, const struct log_stream_name *stre
 size_t log_cursor_bytes(const struct log_cursor *cursor)
 {
 	return cursor->bytes;
+}
+
+size_t log_cursor_held(const struct log_cursor *cursor)
+{
+	return cursor->held;
 }
 
 void log_cursor_close(struct log_cursor *cursor)

@@ -2,14 +2,18 @@
  *
  * Events are ordered by time, then as they came: a position is (time, row, place in the row). Rows of a stream may
  * overlap in time, by at most the stream's span; a heap merges what overlaps. A row's events are read when its first
- * event's turn has come, and let go with its last. */
+ * event's turn has come, and let go with its last; where more overlap than LOG_CURSOR_BYTES_LIMIT holds, rows are let go
+ * earlier, and read again. */
 #pragma once
 #include "logs/log_store.h"
 #include "model/log.h"
 
 struct log_position { int64_t timestamp, row, place; };   /* place: from 1; 0 is before them all */
 
-enum { LOG_POSITION_DIGITS = 56 };
+enum {
+	LOG_POSITION_DIGITS = 56,
+	LOG_CURSOR_BYTES_LIMIT = 32 << 20,               /* of rows in memory, and the two that are in hand */
+};
 
 int log_position_compare(const struct log_position *a, const struct log_position *b);
 /* 56 digits, which sort as positions do: event ids, and what is in tokens. */
@@ -36,4 +40,5 @@ bool log_cursor_open(struct log_store *store, const struct log_stream_name *stre
 /* *ret_has: there was one more. */
 bool log_cursor_next(struct log_cursor *cursor, struct log_found *ret_found, bool *ret_has, struct error *err);
 size_t log_cursor_bytes(const struct log_cursor *cursor);        /* read so far */
+size_t log_cursor_held(const struct log_cursor *cursor);         /* of them in memory */
 void log_cursor_close(struct log_cursor *cursor);                /* NULL is fine */

@@ -14,15 +14,17 @@ enum {
 	FORMAT = 1,
 	PIECE_BYTES = 64 << 10,                          /* of messages in a row; a longer message has its own */
 	CHECKPOINT_PAGES = 2048,
+	WAL_PAGES_LIMIT = 16384,                         /* 256 MiB; then a commit waits until nobody reads an older state */
 	PIECE_SPAN = 3600 * 1000,                        /* milliseconds: what a reader goes back at most for what began before */
 	SWEEP_ROWS = 64,
 };
 
 struct log_store {
 	struct database database;
-	sqlite3_stmt *begin, *commit, *put, *put_stream, *forward, *backward, *row, *sweep, *sweep_stream, *first, *stream,
+	sqlite3_stmt *begin, *begin_reading, *commit, *put, *put_stream, *forward, *backward, *row, *sweep, *sweep_stream, *first, *stream,
 		*streams;
 	struct buffer scratch;
+	int checked_pages;                               /* in the write-ahead log, when it was last looked at */
 	int fail_next;                                   /* errno, or 0 */
 };
 
@@ -41,6 +43,7 @@ static bool prepare(struct log_store *store, struct error *err)
 	struct database *database = &store->database;
 	const struct { const char *sql; sqlite3_stmt **statement; } rows[] = {
 		{"BEGIN IMMEDIATE", &store->begin},
+		{"BEGIN", &store->begin_reading},
 		{"COMMIT", &store->commit},
 		{"INSERT INTO batch(stream, first, last, ingestion, bytes, events) VALUES(?, ?, ?, ?, ?, ?)", &store->put},
 		{"INSERT INTO stream VALUES(?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET span = excluded.span"
@@ -210,12 +213,19 @@ static bool put_events(struct log_store *store, const struct log_put *put, struc
 	return true;
 }
 
-/* The write-ahead log goes back into the file now and then, by whoever just committed: nobody else writes. */
+/* The write-ahead log goes back into the file now and then, by whoever just committed: nobody else writes. It begins anew when
+ * nobody reads from it; where readers leave no gap it would grow for ever, so at its limit a commit makes one. */
 static void checkpoint(struct log_store *store)
 {
-	if (store->database.wal_pages >= CHECKPOINT_PAGES &&
-	    sqlite3_wal_checkpoint_v2(store->database.connection, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
-		store->database.wal_pages = 0;
+	int pages = store->database.wal_pages;
+
+	if (pages < store->checked_pages)
+		store->checked_pages = 0;
+	if (pages - store->checked_pages < CHECKPOINT_PAGES)
+		return;
+	store->checked_pages = pages;
+	sqlite3_wal_checkpoint_v2(store->database.connection, NULL,
+				  pages < WAL_PAGES_LIMIT ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 }
 
 static bool commit(struct log_store *store, bool done, struct error *err)
@@ -317,6 +327,16 @@ bool log_store_streams(struct log_store *store, struct arena *arena, int64_t **r
 }
 
 /* ---- reading */
+
+bool log_store_begin_reading(struct log_store *store, struct error *err)
+{
+	return database_execute(&store->database, store->begin_reading, err);
+}
+
+void log_store_end_reading(struct log_store *store)
+{
+	database_rollback(&store->database);
+}
 
 bool log_store_stream(struct log_store *store, int64_t stream, struct arena *arena, bool *ret_known,
 		      struct log_stream_facts *ret_facts, struct error *err)

@@ -1,7 +1,7 @@
 /* log_store.h - the events of all log streams, on disk.
  *
  * A database of its own, DIR/logs.db: events come in pieces of up to 64 KiB, a row each, found by stream and time.
- * One thread uses a store. What it holds is only events; which groups and streams there are is the brain's to know. */
+ * One thread uses a store; a second store on the same folder may read while the first writes. What it holds is only events; which groups and streams there are is the brain's to know. */
 #pragma once
 #include "api/logs.h"
 #include "base/arena.h"
@@ -41,6 +41,10 @@ struct log_stream_facts { struct str realm, group, name; int64_t span; };
 /* *ret_known: whether anything was ever put into it. Texts are in `arena`; without one they are left out. */
 bool log_store_stream(struct log_store *store, int64_t stream, struct arena *arena, bool *ret_known,
 		      struct log_stream_facts *ret_facts, struct error *err);
+
+/* Between the two, reads see what was put before the first of them, and nothing that comes or goes meanwhile. */
+bool log_store_begin_reading(struct log_store *store, struct error *err);
+void log_store_end_reading(struct log_store *store);
 
 /* ---- for cursors: rows */
 struct log_row { int64_t number, stream, first, last, ingestion; };

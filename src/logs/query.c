@@ -5,7 +5,7 @@
 #include "logs/batch.h"
 #include "wire/log_pattern.h"
 
-enum { SCAN_LIMIT = 16 << 20, HASH_DIGITS = 16 };
+enum { HASH_DIGITS = 16, LOT_DIGITS = 32 };
 
 static bool bad_token(struct error *err)
 {
@@ -139,7 +139,7 @@ bool log_get_events(struct log_store *store, const struct log_query *query, cons
 	return done;
 }
 
-/* ---- FilterLogEvents: a token is a hash of what was asked, and a position */
+/* ---- FilterLogEvents: a token is a hash of what was asked, a position, and the lot of streams when there are several */
 
 static uint64_t hash_of(const struct log_query *query, const struct logs_filter_log_events_request *in)
 {
@@ -153,22 +153,92 @@ static uint64_t hash_of(const struct log_query *query, const struct logs_filter_
 	return hash + in->start_from_head.value;
 }
 
-static bool read_place(const struct log_query *query, const struct logs_filter_log_events_request *in,
-		       struct log_range *range, struct arena *arena, struct error *err)
+/* Streams that are searched together: those with ids beyond `after`, up to `last`. */
+struct lot {
+	int64_t after, last;
+	struct log_stream_name *streams;
+	size_t count;
+	bool is_one_of_many;
+};
+
+static int by_id(const void *a, const void *b)
 {
-	struct str token = in->next_token;
-	struct str hash = arena_printf(arena, "%016" PRIx64, hash_of(query, in));
+	const struct log_stream_name *left = a, *right = b;
+
+	return (left->id > right->id) - (left->id < right->id);
+}
+
+/* The streams of `lot`; those after it that make the next one are `ret_next`, which has none when it was the last. */
+static void take_lot(const struct log_query *query, struct arena *arena, struct lot *lot, struct lot *ret_next)
+{
+	struct log_stream_name *sorted = arena_array(arena, struct log_stream_name, query->stream_count);
+	size_t from = 0, to, end;
+
+	if (query->stream_count)
+		memcpy(sorted, query->streams, query->stream_count * sizeof(*sorted));
+	qsort(sorted, query->stream_count, sizeof(*sorted), by_id);
+	while (from < query->stream_count && sorted[from].id <= lot->after)
+		from++;
+	for (to = from; to < query->stream_count && to - from < LOG_SCAN_STREAMS_LIMIT && sorted[to].id <= lot->last;)
+		to++;
+	lot->streams = sorted + from;
+	lot->count = to - from;
+	if (lot->count)
+		lot->last = sorted[to - 1].id;
+	end = MIN(to + LOG_SCAN_STREAMS_LIMIT, query->stream_count);
+	*ret_next = (struct lot){.after = lot->last, .count = end - to, .is_one_of_many = true};
+	if (end > to)
+		ret_next->last = sorted[end - 1].id;
+}
+
+static bool parse_hex(struct str digits, int64_t *ret_value)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < digits.len; i++) {
+		const char *all = "0123456789abcdef", *found = memchr(all, digits.ptr[i], 16);
+
+		if (!found)
+			return false;
+		value = value << 4 | (uint64_t)(found - all);
+	}
+	*ret_value = (int64_t)value;
+	return true;
+}
+
+static bool read_place(const struct log_query *query, const struct logs_filter_log_events_request *in, struct arena *arena,
+		       struct log_range *range, struct lot *lot, struct error *err)
+{
+	struct str token = in->next_token, hash = arena_printf(arena, "%016" PRIx64, hash_of(query, in)), rest;
 
 	if (!str_has(token))
 		return true;
-	if (!str_starts(token, hash) || !log_position_parse(str_slice(token, HASH_DIGITS, token.len), &range->from))
+	rest = str_slice(token, HASH_DIGITS + LOG_POSITION_DIGITS, token.len);
+	if (!str_starts(token, hash) || (rest.len && rest.len != LOT_DIGITS) ||
+	    !log_position_parse(str_slice(token, HASH_DIGITS, HASH_DIGITS + LOG_POSITION_DIGITS), &range->from) ||
+	    !parse_hex(str_slice(rest, 0, LOT_DIGITS / 2), &lot->after) ||
+	    !parse_hex(str_slice(rest, LOT_DIGITS / 2, rest.len), &lot->last))
 		return bad_token(err);
+	lot->is_one_of_many = rest.len > 0;
+	if (!lot->is_one_of_many)
+		lot->last = INT64_MAX;
 	return true;
+}
+
+static struct str make_place(const struct log_query *query, const struct logs_filter_log_events_request *in,
+			     const struct log_position *position, const struct lot *lot, struct arena *arena)
+{
+	struct str place = arena_printf(arena, "%016" PRIx64 "%.*s", hash_of(query, in), STR(log_position_text(position, arena)));
+
+	if (!lot->is_one_of_many)
+		return place;
+	return arena_printf(arena, "%.*s%016" PRIx64 "%016" PRIx64, STR(place), (uint64_t)lot->after, (uint64_t)lot->last);
 }
 
 struct search {
 	struct log_cursor *cursor;
 	const struct log_query *query;
+	const struct log_stream_name *streams;           /* that are searched */
 	const struct log_pattern *pattern;
 	struct arena *arena;
 	size_t limit, capacity, bytes;
@@ -184,13 +254,18 @@ static void add_found(struct search *search, const struct log_found *found)
 
 	out->items = list_grow(out->items, &search->capacity, out->count + 1, sizeof(*out->items));
 	out->items[out->count++] = (struct logs_filtered_log_event){
-		.log_stream_name = search->query->streams[found->stream].name,
+		.log_stream_name = search->streams[found->stream].name,
 		.timestamp = {found->position.timestamp, true},
 		.message = arena_copy(search->arena, found->message),
 		.ingestion_time = {found->ingestion, true},
 		.event_id = log_position_text(&found->position, search->arena),
 	};
 	search->bytes += found->message.len + LOG_EVENT_OVERHEAD;
+}
+
+static bool has_enough(const struct log_query *query)
+{
+	return query->is_enough && query->is_enough(query->arg);
 }
 
 static bool run_search(struct search *search, struct error *err)
@@ -214,10 +289,20 @@ static bool run_search(struct search *search, struct error *err)
 		search->last = found.position;
 		if (!search->begun)
 			search->begun = log_cursor_bytes(search->cursor);
-		search->stopped = log_cursor_bytes(search->cursor) - search->begun > SCAN_LIMIT;
+		search->stopped = log_cursor_bytes(search->cursor) - search->begun > LOG_SCAN_BYTES_LIMIT || has_enough(search->query);
 		if (search->stopped)
 			return true;
 	}
+}
+
+static void give_found(const struct logs_filtered_log_events *found, struct arena *arena,
+		       struct logs_filter_log_events_response *out)
+{
+	out->events.items = arena_array(arena, struct logs_filtered_log_event, found->count);
+	out->events.count = found->count;
+	if (found->count)
+		memcpy(out->events.items, found->items, found->count * sizeof(*found->items));
+	out->searched_log_streams.items = arena_new(arena, struct logs_searched_log_stream);
 }
 
 bool log_filter_events(struct log_store *store, const struct log_query *query,
@@ -229,25 +314,27 @@ bool log_filter_events(struct log_store *store, const struct log_query *query,
 	struct log_pattern *pattern = log_pattern_new(in->filter_pattern, err);
 	struct search search = {.query = query, .pattern = pattern, .arena = arena, .out = &found,
 				.limit = in->limit.has ? (size_t)in->limit.value : LOG_PAGE_EVENTS_LIMIT};
+	struct lot next = {0}, lot = {.after = INT64_MIN, .last = INT64_MAX,
+				      .is_one_of_many = query->stream_count > LOG_SCAN_STREAMS_LIMIT};
+	struct log_position beginning;
 	bool done;
 
 	range.backward = in->start_from_head.has && !in->start_from_head.value;
-	range.from = range_end(&range);
-	done = pattern && read_place(query, in, &range, arena, err) &&
-	       log_cursor_open(store, query->streams, query->stream_count, &range, &search.cursor, err) &&
-	       run_search(&search, err);
+	range.from = beginning = range_end(&range);
+	done = pattern && read_place(query, in, arena, &range, &lot, err);
+	if (done) {
+		take_lot(query, arena, &lot, &next);
+		search.streams = lot.streams;
+		done = log_cursor_open(store, lot.streams, lot.count, &range, &search.cursor, err) && run_search(&search, err);
+	}
 	log_cursor_close(search.cursor);
 	log_pattern_free(pattern);
-	if (done) {
-		out->events.items = arena_array(arena, struct logs_filtered_log_event, found.count);
-		out->events.count = found.count;
-		if (found.count)
-			memcpy(out->events.items, found.items, found.count * sizeof(*found.items));
-		out->searched_log_streams.items = arena_new(arena, struct logs_searched_log_stream);
-		if (search.stopped)
-			out->next_token = arena_printf(arena, "%016" PRIx64 "%.*s", hash_of(query, in),
-						       STR(log_position_text(&search.last, arena)));
-	}
+	if (done)
+		give_found(&found, arena, out);
+	if (done && search.stopped)
+		out->next_token = make_place(query, in, &search.last, &lot, arena);
+	else if (done && next.count)
+		out->next_token = make_place(query, in, &beginning, &next, arena);
 	free(found.items);
 	return done;
 }

@@ -67,6 +67,7 @@ struct container {
 	pid_t launcher, deleter;                         /* 0: none */
 	struct keeper_event what;                        /* name, pid, times, exit code */
 	struct log_writer log;
+	int root_fd;                                     /* the root file system of the next run; -1: none */
 	int input_fd;
 	int console_fd;                                  /* where the runtime brings the terminal; -1: not awaited */
 	struct probe probe;
@@ -233,7 +234,7 @@ static struct container *container_new(const char *name)
 		container->phase = PHASE_EXITED;
 		snprintf(container->what.container, sizeof(container->what.container), "%s", name);
 		container->log.fd = container->input_fd = container->out.fd = container->err.fd = -1;
-		container->console_fd = container->probe.fd = -1;
+		container->root_fd = container->console_fd = container->probe.fd = -1;
 		container->out.name = "stdout";
 		container->err.name = "stderr";
 		return container;
@@ -281,31 +282,31 @@ static bool console_open(struct container *container)
 	       listen(container->console_fd, 1) == 0;
 }
 
-static int receive_fd(int socket)
+/* As recv; what was passed along becomes ours, or is -1. */
+static ssize_t receive(int socket, void *data, size_t size, int flags, int *ret_passed)
 {
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec vector = {&byte, 1};
+	char control[CMSG_SPACE(sizeof(int))];
+	struct iovec vector = {data, size};
 	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
 				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *head;
-	int fd = -1;
+	ssize_t got = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0)
-		return -1;
-	head = CMSG_FIRSTHDR(&message);
+	*ret_passed = -1;
 	if (head && head->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-	return fd;
+		memcpy(ret_passed, CMSG_DATA(head), sizeof(*ret_passed));
+	return got;
 }
 
 /* The terminal's other end: what the container writes comes out of it, and its input stays open while we hold it. */
 static void console_take(struct container *container)
 {
 	int line = accept4(container->console_fd, NULL, NULL, SOCK_CLOEXEC), master;
+	char byte;
 
 	if (line < 0)
 		return;
-	master = receive_fd(line);
+	receive(line, &byte, sizeof(byte), 0, &master);
 	close(line);
 	console_close(container);
 	if (master >= 0 && fcntl(master, F_SETFL, O_NONBLOCK) == 0)
@@ -318,6 +319,7 @@ static void container_fail(struct container *container, const char *text)
 {
 	container->phase = PHASE_EXITED;
 	console_close(container);
+	close_fd(&container->root_fd);
 	close_fd(&container->input_fd);
 	close_fd(&container->out.fd);
 	close_fd(&container->err.fd);
@@ -399,8 +401,9 @@ static void container_launch(struct container *container)
 		container->phase = PHASE_STARTING;
 		container->launcher = fork();
 		if (container->launcher == 0)
-			launch_container(&keeper.launcher, container->what.container, given,
+			launch_container(&keeper.launcher, container->what.container, container->root_fd, given,
 					 want.terminal ? console : NULL);
+		close_fd(&container->root_fd);
 	}
 	for (int i = 0; i < 3; i++)
 		close_fd(&given[i]);
@@ -410,7 +413,8 @@ static void container_launch(struct container *container)
 	}
 }
 
-static void container_start(const char *name)
+/* Takes `root`. */
+static void container_start(const char *name, int *root)
 {
 	struct container *container = container_find(name);
 	struct container unknown = {.what = {.pid = 0}};
@@ -428,6 +432,9 @@ static void container_start(const char *name)
 		tell(&unknown, KEEPER_START_FAILED, "too many containers in one task");
 		return;
 	}
+	close_fd(&container->root_fd);
+	container->root_fd = *root;
+	*root = -1;
 	if (keeper.join_error[0] != '\0')
 		container_fail(container, keeper.join_error);
 	else if (container->deleter)
@@ -739,14 +746,14 @@ static bool name_is_good(const char *name)
 	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
 }
 
-static void serve(const struct keeper_request *request)
+static void serve(const struct keeper_request *request, int *passed)
 {
 	struct container *container;
 
 	switch (request->kind) {
 	case KEEPER_START:
 		if (name_is_good(request->container))
-			container_start(request->container);
+			container_start(request->container, passed);
 		break;
 	case KEEPER_SIGNAL:
 		container = container_find(request->container);
@@ -769,16 +776,17 @@ static void serve(const struct keeper_request *request)
 static void client_read(void)
 {
 	struct keeper_request request;
-	ssize_t got = recv(keeper.client_fd, &request, sizeof(request), MSG_DONTWAIT);
+	int passed;
+	ssize_t got = receive(keeper.client_fd, &request, sizeof(request), MSG_DONTWAIT, &passed);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got != sizeof(request) || request.version != KEEPER_VERSION) {
-		close_fd(&keeper.client_fd);
-		return;
-	}
 	request.container[KEEPER_NAME_LIMIT] = '\0';
-	serve(&request);
+	if (got == sizeof(request) && request.version == KEEPER_VERSION)
+		serve(&request, &passed);
+	else
+		close_fd(&keeper.client_fd);
+	close_fd(&passed);
 }
 
 static void client_accept(void)

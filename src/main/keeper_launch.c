@@ -27,7 +27,7 @@ static void launch_take(struct launch *launch, const char *key, char *value)
 {
 	const struct { const char *key; const char **value; } singles[] = {
 		{"id", &launch->id}, {"log", &launch->log}, {"input", &launch->input},
-		{"upper", &launch->upper}, {"work", &launch->work}, {"stage", &launch->stage},
+		{"stage", &launch->stage},
 	};
 
 	for (size_t i = 0; i < sizeof(singles) / sizeof(*singles); i++)
@@ -35,8 +35,6 @@ static void launch_take(struct launch *launch, const char *key, char *value)
 			*singles[i].value = value;
 	if (strcmp(key, "terminal") == 0)
 		launch->terminal = strcmp(value, "yes") == 0;
-	else if (strcmp(key, "lower") == 0 && launch->lower_count < OVERLAY_LAYERS_LIMIT)
-		launch->lowers[launch->lower_count++] = value;
 	else if (strcmp(key, "bind") == 0 && launch->bind_count < LAUNCH_BINDS_LIMIT)
 		launch->binds[launch->bind_count++] = value;
 }
@@ -256,7 +254,15 @@ static void cover_unified(const char *name)
 		;
 }
 
-static void own_mounts(const char *name)
+/* crun and runc copy themselves and start again, so that no container can write to the host's program through /proc, unless
+ * they find that nobody can: from a read-only mount they go on at once, which saves a third of their time. */
+static void protect_runtime(const char *runtime)
+{
+	if (mount(runtime, runtime, NULL, MS_BIND, NULL) == 0)
+		mount(NULL, runtime, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
+}
+
+static void own_mounts(const struct launcher *launcher, const char *name)
 {
 	struct statfs status;
 
@@ -266,6 +272,7 @@ static void own_mounts(const char *name)
 		launch_fail(name, "detach the mount namespace", errno);
 	if (statfs("/sys/fs/cgroup", &status) == 0 && status.f_type != CGROUP2_SUPER_MAGIC)
 		cover_unified(name);
+	protect_runtime(launcher->runtime);
 }
 
 static int open_plain(const char *path)
@@ -357,7 +364,7 @@ static void mount_stage(const struct launcher *launcher, const char *name, const
 		launch_fail(name, "make the root folder", errno);
 }
 
-static void mount_all(const struct launcher *launcher, const char *name, const struct launch *want)
+static void mount_all(const struct launcher *launcher, const char *name, const struct launch *want, int rootfs)
 {
 	static char path[PATH_MAX];
 	int failed;
@@ -367,13 +374,13 @@ static void mount_all(const struct launcher *launcher, const char *name, const s
 		mount_stage(launcher, name, want);
 		snprintf(path, sizeof(path), "%s/rootfs", want->stage);
 	}
-	failed = overlay_mount(want->upper, want->work, want->lowers, want->lower_count, path, launcher->userns);
+	failed = overlay_put(rootfs, path);
 	if (failed)
-		launch_fail(name, launcher->userns < 0 ? "mount the root file system"
-			    : "mount the root file system with mapped owners (needs Linux 5.19)", failed);
+		launch_fail(name, "put the root file system in its place", failed);
 }
 
-void launch_container(const struct launcher *launcher, const char *name, const int streams[3], const char *console)
+void launch_container(const struct launcher *launcher, const char *name, int rootfs, const int streams[3],
+		      const char *console)
 {
 	static char text[LAUNCH_LIMIT], bundle[PATH_MAX], root[PATH_MAX], log[PATH_MAX], pid_file[PATH_MAX],
 		socket[PATH_MAX];
@@ -393,8 +400,8 @@ void launch_container(const struct launcher *launcher, const char *name, const i
 		arguments[count++] = socket;
 	}
 	arguments[count++] = want.id;
-	own_mounts(name);
-	mount_all(launcher, name, &want);
+	own_mounts(launcher, name);
+	mount_all(launcher, name, &want, rootfs);
 	if (dup2(streams[0], 0) < 0 || dup2(streams[1], 1) < 0 || dup2(streams[2], 2) < 0)
 		launch_fail(name, "set up input and output", errno);
 	execv(launcher->runtime, (char *const *)arguments);
@@ -414,7 +421,7 @@ void launch_probe(const struct launcher *launcher, const char *name, int out)
 	snprintf(root, sizeof(root), "--root=%s/.runtime", launcher->run_folder);
 	snprintf(process, sizeof(process), "--process=%s/%s/probe.json", launcher->run_folder, name);
 	snprintf(pid_file, sizeof(pid_file), "--pid-file=%s/%s/probe.pid", launcher->run_folder, name);
-	own_mounts(name);
+	own_mounts(launcher, name);
 	if (dup2(null_device(), 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
 		_exit(127);
 	execl(launcher->runtime, launcher->runtime, root, "exec", "--detach", process, pid_file, want.id, (char *)NULL);
@@ -432,7 +439,7 @@ void launch_forget(const struct launcher *launcher, const char *name)
 	if (!launch_read(name, text, sizeof(text), &want) || null < 0)
 		_exit(127);
 	snprintf(root, sizeof(root), "--root=%s/.runtime", launcher->run_folder);
-	own_mounts(name);
+	own_mounts(launcher, name);
 	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		_exit(127);
 	execl(launcher->runtime, launcher->runtime, root, "delete", "--force", want.id, (char *)NULL);

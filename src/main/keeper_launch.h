@@ -1,7 +1,7 @@
 /* keeper_launch.h - how a keeper runs the OCI runtime, and the namespaces that a task's containers share.
  *
  * `launch_…` functions are for a forked child: they become the runtime and never return. A launch takes a mount namespace
- * of its own and mounts the container's overlay in it, so that the mounts go with the container. */
+ * of its own and puts the container's overlay into it, so that the mounts go with the container. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,9 +24,6 @@ struct launcher {
 struct launch {
 	const char *id, *log, *input;
 	bool terminal;
-	const char *upper, *work;
-	const char *lowers[OVERLAY_LAYERS_LIMIT];
-	size_t lower_count;
 	const char *stage;
 	char *binds[LAUNCH_BINDS_LIMIT];                 /* "SAME SOURCE", "MAP SOURCE" or "UIDS;GIDS SOURCE" */
 	size_t bind_count;
@@ -39,9 +36,9 @@ bool launch_read(const char *name, char *text, size_t room, struct launch *launc
 bool launcher_open(struct launcher *launcher);
 void launcher_close(struct launcher *launcher);
 
-/* `console`: path of a socket that takes the terminal, or NULL. */
-__attribute__((noreturn)) void launch_container(const struct launcher *launcher, const char *name, const int streams[3],
-						const char *console);
+/* `rootfs`: the root file system, see keeper_start. `console`: path of a socket that takes the terminal, or NULL. */
+__attribute__((noreturn)) void launch_container(const struct launcher *launcher, const char *name, int rootfs,
+						const int streams[3], const char *console);
 /* The health check C/probe.json: its process's pid goes to C/probe.pid, what it and the runtime say to `out`. */
 __attribute__((noreturn)) void launch_probe(const struct launcher *launcher, const char *name, int out);
 /* The runtime forgets the container: its state and cgroup go. */

@@ -40,19 +40,6 @@ static void open_file(struct log_writer *writer)
 		writer->size = (uint64_t)status.st_size;
 }
 
-/* A keeper that was killed may have written more than it said, or turned half way. */
-static void mend(struct log_progress *progress, uint64_t size)
-{
-	if (progress->turns % 2 == 1) {
-		if (progress->written - progress->turned != size) {
-			progress->previous = progress->turned;
-			progress->turned = progress->written;
-		}
-		progress->turns++;
-	}
-	progress->written = progress->turned + size;
-}
-
 /* Without it lines are kept but not shipped; the agent says so. */
 static void map_progress(struct log_writer *writer)
 {
@@ -73,7 +60,7 @@ static void map_progress(struct log_writer *writer)
 	writer->progress = mapped;
 	writer->progress->version = LOG_PROGRESS_VERSION;
 	writer->progress->closed = 0;
-	mend(writer->progress, writer->size);
+	log_progress_mend(writer->progress, writer->size);
 }
 
 void log_writer_open(struct log_writer *writer, const char *folder, const char *name, const char *mode)

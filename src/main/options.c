@@ -1,9 +1,9 @@
 #include "main/options.h"
-#include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/ipv4.h"
 
 enum option_id {
 	OPTION_LISTEN = 256, OPTION_DATA, OPTION_ACCOUNT, OPTION_REGION, OPTION_STORE, OPTION_CERTIFICATE, OPTION_KEY, OPTION_TLS,
@@ -104,16 +104,10 @@ static bool is_account(struct str account)
 /* Of the size that plane_options and fabric_options both take. */
 static bool is_public_block(struct str cidr)
 {
-	enum { WIDEST = 8, NARROWEST = 29, ADDRESS_ROOM = 32 };
-	struct str rest = cidr, address;
-	struct in_addr parsed;
-	char text[ADDRESS_ROOM];
-	uint64_t bits;
+	enum { WIDEST = 8, NARROWEST = 29 };
+	struct ipv4_block block;
 
-	if (!str_cut(&rest, '/', &address) || !str_has(rest) || address.len >= sizeof(text) || !str_to_unsigned(rest, &bits))
-		return false;
-	snprintf(text, sizeof(text), "%.*s", STR(address));
-	return inet_pton(AF_INET, text, &parsed) == 1 && bits >= WIDEST && bits <= NARROWEST;
+	return ipv4_block_parse(cidr, &block) && block.prefix >= WIDEST && block.prefix <= NARROWEST;
 }
 
 static void check(const struct options *options)

@@ -315,6 +315,14 @@ bool netlink_bridge_create(struct netlink *netlink, struct str name, struct netl
 	return !os || fail_kind(netlink, os, "bridge", name, err);
 }
 
+/* Unasked, an end gets a queue a processor, all but one of which the kernel takes away again, and then waits, with all links
+ * locked, for readers that there cannot be (10 ms on a busy machine). */
+static void put_queues(struct nlmsghdr *message)
+{
+	mnl_attr_put_u32(message, IFLA_NUM_TX_QUEUES, 1);
+	mnl_attr_put_u32(message, IFLA_NUM_RX_QUEUES, 1);
+}
+
 static void put_veth_info(struct nlmsghdr *message, const struct netlink_veth *veth)
 {
 	struct nlattr *info = mnl_attr_nest_start(message, IFLA_LINKINFO), *data, *peer;
@@ -326,6 +334,7 @@ static void put_veth_info(struct nlmsghdr *message, const struct netlink_veth *v
 	put_text(message, IFLA_IFNAME, veth->peer);
 	mnl_attr_put(message, IFLA_ADDRESS, sizeof(veth->peer_mac.bytes), veth->peer_mac.bytes);
 	mnl_attr_put_u32(message, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns);
+	put_queues(message);
 	mnl_attr_nest_end(message, peer);
 	mnl_attr_nest_end(message, data);
 	mnl_attr_nest_end(message, info);
@@ -348,6 +357,7 @@ bool netlink_veth_create(struct netlink *netlink, const struct netlink_veth *vet
 		mnl_attr_put_u32(message, IFLA_MASTER, bridge);
 	if (memcmp(&veth->mac, &(struct netlink_mac){0}, sizeof(veth->mac)) != 0)
 		mnl_attr_put(message, IFLA_ADDRESS, sizeof(veth->mac.bytes), veth->mac.bytes);
+	put_queues(message);
 	put_veth_info(message, veth);
 	os = request_send(netlink, message);
 	return !os || fail_kind(netlink, os, "veth", veth->name, err);

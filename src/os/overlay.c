@@ -56,6 +56,27 @@ static int add_folder(struct options *options, const char *before, const char *p
 	return 0;
 }
 
+/* What an overlay leaves in its work folder to say that it was never flushed; its files are still in memory, or were flushed. */
+static void forget_volatile(int work)
+{
+	static const char *const marks[] = {"work/incompat/volatile/dirty", "work/incompat/volatile"};
+
+	unlinkat(work, marks[0], 0);
+	unlinkat(work, marks[1], AT_REMOVEDIR);
+}
+
+static int mount_scratch(struct options *options, const char *target)
+{
+	size_t len = options->len;
+
+	forget_volatile(options->fds[options->count - 1]);
+	snprintf(options->text + len, sizeof(options->text) - len, ",volatile");
+	if (mount("overlay", target, "overlay", 0, options->text) == 0)
+		return 0;
+	options->text[len] = '\0';
+	return errno == EINVAL && mount("overlay", target, "overlay", 0, options->text) == 0 ? 0 : errno;
+}
+
 int overlay_mount(const char *upper, const char *work, const char *const *lowers, size_t count,
 		  const char *target, int userns)
 {
@@ -68,9 +89,23 @@ int overlay_mount(const char *upper, const char *work, const char *const *lowers
 		failed = add_folder(&options, ",upperdir=", upper, -1);
 	if (!failed)
 		failed = add_folder(&options, ",workdir=", work, -1);
-	if (!failed && mount("overlay", target, "overlay", 0, options.text) < 0)
-		failed = errno;
+	if (!failed)
+		failed = mount_scratch(&options, target);
 	while (options.count > 0)
 		close(options.fds[--options.count]);
 	return failed;
+}
+
+int overlay_take(const char *target)
+{
+	int fd = open_tree(AT_FDCWD, target, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), failed = errno;
+
+	umount2(target, MNT_DETACH);
+	errno = failed;
+	return fd;
+}
+
+int overlay_put(int mount, const char *target)
+{
+	return move_mount(mount, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? errno : 0;
 }

@@ -2,55 +2,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
-#include "api/logs.h"
-#include "base/list.h"
-#include "host/log_reader.h"
 #include "os/clock.h"
-#include "os/fd.h"
 #include "os/file.h"
+#include "runner/awslogs_private.h"
 #include "wire/json.h"
 
 enum {
 	PASS_MSEC = 100,
 	FULL_BYTES = 512 << 10,                          /* unshipped: do not wait for the half second */
-	MULTILINE_MSEC = 1000,                           /* after which a message that may go on is taken to be whole */
 	BACKOFF_LEAST_MSEC = 500, BACKOFF_MOST_MSEC = 10000,
-	SPAN_HOURS = 23,                                 /* of a batch: the service takes 24 */
+	OLDEST_DAYS = 14,                                /* the service takes no older lines */
 	TARGET_BYTES_LIMIT = 64 << 10,
-	OPEN_TRIES = 3,
-	FLUSH_POLL_MSEC = 10,
-	COMPLAINT_BYTES = 128,                           /* what a batch keeps free for the word about dropped lines */
-	IDLE_ROUTES_LIMIT = 64,                          /* clients that are kept: a task definition may name any endpoint */
-};
-
-/* A message that is being put together. */
-struct joint {
-	struct buffer text;
-	usec at, touched;
-	bool open, partial;                              /* holds something; its last line is not at its end yet */
-	uint64_t end;                                    /* position after what it holds */
-};
-
-struct log {
-	struct arena arena;
-	const struct agent_log_target *target;
-	struct str name;                                 /* "TASK/C" */
-	const char *path, *ship_path;
-	struct log_progress *progress;
-	struct log_reader reader;
-	struct joint joint;
-	regex_t pattern;
-	bool has_pattern, done;
-	usec waiting_since;                              /* 0: nothing waits */
-	usec retry_at;                                   /* its service is away: nothing is tried before */
-	unsigned failures;                               /* in a row */
-	uint64_t told_refused, refused;                  /* messages that the service would not take */
+	OPEN_TRIES = 3, OPEN_SECONDS = 5,                /* of each call: a start's turn is not for waiting */
+	STOP_SECONDS = 3,                                /* for calls under way when the agent ends */
+	IDLE_ROUTES_LIMIT = 64,                          /* clients kept for opening: a task definition may name any endpoint */
 };
 
 /* A client and the options that it borrows: for one region and endpoint. */
@@ -60,24 +28,24 @@ struct route {
 	struct client *client;
 };
 
-struct awslogs {
-	struct awslogs_options options;
+/* A region and endpoint that logs go to. Its thread ends when nothing is left to ship. */
+struct service {
+	struct awslogs *awslogs;                         /* borrowed */
+	struct route *route;                             /* the thread's own */
 	pthread_t thread;
-	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool stopping;
-	atomic_bool hurry;                               /* everything is due */
-	LIST_OF(struct route *) idle;
+	bool ended;                                      /* the thread: it is to be joined */
+	struct backoff backoff;                          /* the service is away, or does not know us */
 	LIST_OF(struct log *) incoming, logs;            /* logs: the thread's own */
 };
 
-struct batch {
-	struct arena arena;
-	LIST_OF(struct logs_input_log_event) events;
-	size_t bytes;
-	usec first, last;
-	uint64_t end;                                    /* position after its last message */
-	uint64_t told;                                   /* of the dropped lines, once it is acknowledged */
+struct awslogs {
+	struct awslogs_options options;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;                            /* a service's thread has */
+	atomic_bool stopping, hurry;                     /* hurry: everything is due */
+	LIST_OF(struct route *) idle;
+	LIST_OF(struct service *) services;
 };
 
 static void say(const struct log *log, const char *what, const char *why)
@@ -94,25 +62,36 @@ static void route_free(struct route *route)
 	free(route);
 }
 
-static bool route_fits(const struct awslogs *awslogs, const struct route *route, const struct agent_log_target *target)
+static struct str region_of(const struct awslogs *awslogs, const struct agent_log_target *target)
 {
-	struct str region = str_empty(target->region) ? awslogs->options.client->region : target->region;
-	struct str endpoint = str_empty(target->endpoint) ? awslogs->options.client->endpoint : target->endpoint;
-
-	return str_equal(route->options.region, region) && str_equal(route->options.endpoint, endpoint);
+	return str_empty(target->region) ? awslogs->options.client->region : target->region;
 }
 
-static struct route *route_new(const struct awslogs *awslogs, const struct agent_log_target *target, struct error *err)
+static struct str endpoint_of(const struct awslogs *awslogs, const struct agent_log_target *target)
+{
+	return str_empty(target->endpoint) ? awslogs->options.client->endpoint : target->endpoint;
+}
+
+static bool route_fits(const struct awslogs *awslogs, const struct client_options *options,
+		       const struct agent_log_target *target)
+{
+	return str_equal(options->region, region_of(awslogs, target)) &&
+	       str_equal(options->endpoint, endpoint_of(awslogs, target));
+}
+
+/* `timeout`: of one call; 0: the client's own. */
+static struct route *route_new(const struct awslogs *awslogs, const struct agent_log_target *target, usec timeout,
+			       struct error *err)
 {
 	struct route *route = calloc(1, sizeof(*route));
 
 	if (!route)
 		abort();
 	route->options = *awslogs->options.client;
-	if (!str_empty(target->region))
-		route->options.region = arena_copy(&route->arena, target->region);
-	if (!str_empty(target->endpoint))
-		route->options.endpoint = arena_copy(&route->arena, target->endpoint);
+	route->options.region = arena_copy(&route->arena, region_of(awslogs, target));
+	route->options.endpoint = arena_copy(&route->arena, endpoint_of(awslogs, target));
+	if (timeout)
+		route->options.timeout = timeout;
 	if (client_new(&route->options, &route->client, err))
 		return route;
 	route_free(route);
@@ -125,12 +104,12 @@ static struct route *route_take(struct awslogs *awslogs, const struct agent_log_
 
 	pthread_mutex_lock(&awslogs->lock);
 	for (size_t i = awslogs->idle.count; i-- > 0 && !route;)
-		if (route_fits(awslogs, awslogs->idle.items[i], target)) {
+		if (route_fits(awslogs, &awslogs->idle.items[i]->options, target)) {
 			route = awslogs->idle.items[i];
 			list_remove_at(&awslogs->idle, i);
 		}
 	pthread_mutex_unlock(&awslogs->lock);
-	return route ? route : route_new(awslogs, target, err);
+	return route ? route : route_new(awslogs, target, OPEN_SECONDS * USEC_PER_SEC, err);
 }
 
 static void route_give(struct awslogs *awslogs, struct route *route)
@@ -148,56 +127,56 @@ static void route_give(struct awslogs *awslogs, struct route *route)
 		route_free(oldest);
 }
 
-static bool call(struct awslogs *awslogs, const struct agent_log_target *target, enum logs_operation operation,
-		 const void *input, struct arena *arena, void **ret_output, struct error *err)
-{
-	struct route *route = route_take(awslogs, target, err);
-	bool ok;
-
-	if (!route)
-		return false;
-	ok = client_call(route->client, &api_logs.operations[operation], input, arena, ret_output, err);
-	route_give(awslogs, route);
-	return ok;
-}
-
 /* ---- the stream */
 
 static bool is_away(const struct error *err)
 {
-	return err->code == ERROR_NETWORK || err->code == ERROR_SERVER || err->code == ERROR_SERVICE_UNAVAILABLE ||
-	       err->code == ERROR_THROTTLING;
+	return err->code == ERROR_THROTTLING || error_http_status(err->code) >= 500;     /* ERROR_NETWORK, too */
 }
 
-static bool create_group(struct awslogs *awslogs, const struct agent_log_target *target, struct error *err)
+/* Whoever asks what: an operator may be changing keys, or the clock may be wrong. */
+static bool is_unknown_caller(const struct error *err)
+{
+	return err->code == ERROR_UNRECOGNIZED_CLIENT || err->code == ERROR_EXPIRED_TOKEN ||
+	       err->code == ERROR_INVALID_SIGNATURE || err->code == ERROR_INCOMPLETE_SIGNATURE ||
+	       err->code == ERROR_MISSING_AUTHENTICATION_TOKEN;
+}
+
+/* What another try may bring; anything else is the batch's own fault. */
+static bool may_pass(const struct error *err)
+{
+	return is_away(err) || is_unknown_caller(err) || err->code == ERROR_ACCESS_DENIED;
+}
+
+static bool create_group(struct client *client, const struct agent_log_target *target, struct error *err)
 {
 	const struct logs_create_log_group_request request = {.log_group_name = target->group};
 	auto_arena arena = {0};
 	void *output;
 
-	return call(awslogs, target, LOGS_OPERATION_CREATE_LOG_GROUP, &request, &arena, &output, err) ||
+	return client_call(client, &api_logs.operations[LOGS_OPERATION_CREATE_LOG_GROUP], &request, &arena, &output, err) ||
 	       err->code == ERROR_RESOURCE_ALREADY_EXISTS;
 }
 
-static bool create_stream(struct awslogs *awslogs, const struct agent_log_target *target, struct error *err)
+static bool create_stream(struct client *client, const struct agent_log_target *target, struct error *err)
 {
 	const struct logs_create_log_stream_request request = {.log_group_name = target->group,
 								.log_stream_name = target->stream};
 	auto_arena arena = {0};
 	void *output;
 
-	return call(awslogs, target, LOGS_OPERATION_CREATE_LOG_STREAM, &request, &arena, &output, err) ||
+	return client_call(client, &api_logs.operations[LOGS_OPERATION_CREATE_LOG_STREAM], &request, &arena, &output, err) ||
 	       err->code == ERROR_RESOURCE_ALREADY_EXISTS;
 }
 
-static bool ensure_stream(struct awslogs *awslogs, const struct agent_log_target *target, struct error *err)
+static bool ensure_stream(struct client *client, const struct agent_log_target *target, struct error *err)
 {
 	for (int i = 0; i < OPEN_TRIES; i++) {
 		*err = (struct error){0};
-		if (create_stream(awslogs, target, err))
+		if (create_stream(client, target, err))
 			return true;
 		if (err->code == ERROR_RESOURCE_NOT_FOUND && target->create_group.value) {
-			if (create_group(awslogs, target, err) && create_stream(awslogs, target, err))
+			if (create_group(client, target, err) && create_stream(client, target, err))
 				return true;
 		}
 		if (!is_away(err))
@@ -210,73 +189,6 @@ static bool ensure_stream(struct awslogs *awslogs, const struct agent_log_target
 
 /* ---- logs that are shipped */
 
-static struct log_progress *map_progress(const char *path, struct error *err)
-{
-	auto_fd fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	void *mapped;
-
-	if (fd < 0 || ftruncate(fd, sizeof(struct log_progress)) < 0) {
-		fail_os(err, errno, "open '%s'", path);
-		return NULL;
-	}
-	mapped = mmap(NULL, sizeof(struct log_progress), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (mapped != MAP_FAILED)
-		return mapped;
-	fail_os(err, errno, "map '%s'", path);
-	return NULL;
-}
-
-static void log_free(struct log *log)
-{
-	if (log->progress)
-		munmap(log->progress, sizeof(*log->progress));
-	log_reader_fini(&log->reader);
-	buffer_fini(&log->joint.text);
-	if (log->has_pattern)
-		regfree(&log->pattern);
-	arena_fini(&log->arena);
-	free(log);
-}
-
-static bool compile_pattern(struct log *log, struct error *err)
-{
-	char why[120];
-	int code;
-
-	if (str_empty(log->target->multiline_pattern))
-		return true;
-	code = regcomp(&log->pattern, arena_cstr(&log->arena, log->target->multiline_pattern), REG_EXTENDED | REG_NOSUB);
-	log->has_pattern = code == 0;
-	if (code == 0)
-		return true;
-	regerror(code, &log->pattern, why, sizeof(why));
-	return fail(err, ERROR_REFUSED, "awslogs could not parse multiline pattern key '%.*s': %s",
-		    STR(log->target->multiline_pattern), why);
-}
-
-static struct log *log_new(const struct awslogs *awslogs, struct str task_id, struct str container,
-			   const struct agent_log_target *target, struct error *err)
-{
-	struct log *log = calloc(1, sizeof(*log));
-	struct str base;
-
-	if (!log)
-		abort();
-	base = arena_printf(&log->arena, "%.*s/%.*s/%.*s", STR(awslogs->options.folder), STR(task_id), STR(container));
-	log->name = arena_printf(&log->arena, "%.*s/%.*s", STR(task_id), STR(container));
-	log->target = shape_copy(&shape_agent_log_target, target, &log->arena);
-	log->path = arena_cstr(&log->arena, arena_printf(&log->arena, "%.*s.log", STR(base)));
-	log->ship_path = arena_cstr(&log->arena, arena_printf(&log->arena, "%.*s.ship", STR(base)));
-	log->reader.fd = -1;
-	log->progress = map_progress(arena_cstr(&log->arena, arena_printf(&log->arena, "%.*s.progress", STR(base))), err);
-	if (!log->progress || !compile_pattern(log, err)) {
-		log_free(log);
-		return NULL;
-	}
-	log_reader_init(&log->reader, log->progress, log->path, log->progress->shipped);
-	return log;
-}
-
 static bool write_target(const struct log *log, struct error *err)
 {
 	auto_buffer text = {0};
@@ -285,179 +197,7 @@ static bool write_target(const struct log *log, struct error *err)
 	return file_write(AT_FDCWD, log->ship_path, buffer_str(&text), 0640, err);
 }
 
-static bool open_log(struct awslogs *awslogs, struct str task_id, struct str container,
-		     const struct agent_log_target *target, struct error *err)
-{
-	struct log *log = log_new(awslogs, task_id, container, target, err);
-	bool written;
-
-	if (!log)
-		return false;
-	log->progress->closed = 0;
-	/* Under the lock: the thread may just be done with an earlier run's log, and remove the file of that name. */
-	pthread_mutex_lock(&awslogs->lock);
-	written = write_target(log, err);
-	if (written)
-		list_add(&awslogs->incoming, log);
-	pthread_cond_signal(&awslogs->changed);
-	pthread_mutex_unlock(&awslogs->lock);
-	if (!written)
-		log_free(log);
-	return written;
-}
-
-bool awslogs_open(void *self, struct str task_id, struct str container, const struct agent_log_target *target,
-		  struct error *err)
-{
-	struct awslogs *awslogs = self;
-	struct error why = {0};
-
-	if (!ensure_stream(awslogs, target, &why))
-		return fail(err, ERROR_REFUSED, "ResourceInitializationError: failed to validate logger args: create stream has "
-			    "been retried %d times: failed to create Cloudwatch log stream: %.*s: %s", is_away(&why) ? OPEN_TRIES : 1,
-			    STR(error_wire_name(why.code)), why.text);
-	return open_log(awslogs, task_id, container, target, err) ||
-	       fail_context(err, "ResourceInitializationError: failed to initialize logging driver");
-}
-
-/* ---- putting messages together */
-
-static void batch_add(struct batch *batch, usec at, struct str text, uint64_t end)
-{
-	struct logs_input_log_event *event;
-
-	batch->end = end;
-	if (text.len == 0)
-		return;
-	/* The service wants them in order; a clock may have been set back. */
-	at = MAX(at / USEC_PER_MSEC, batch->last);
-	if (batch->events.count == 0)
-		batch->first = at;
-	batch->last = at;
-	batch->bytes += text.len + AWSLOGS_EVENT_OVERHEAD;
-	event = list_push(&batch->events);
-	*event = (struct logs_input_log_event){.timestamp = {at, true}, .message = arena_copy(&batch->arena, text)};
-}
-
-static bool batch_has_room(const struct batch *batch)
-{
-	return batch->events.count < AWSLOGS_BATCH_EVENTS - 1 &&
-	       batch->bytes + AWSLOGS_EVENT_BYTES + COMPLAINT_BYTES + 2 * AWSLOGS_EVENT_OVERHEAD <= AWSLOGS_BATCH_BYTES;
-}
-
-/* A line that is much later than the first begins another batch. */
-static bool batch_spans(const struct batch *batch, usec at)
-{
-	return batch->events.count == 0 || at / USEC_PER_MSEC - batch->first < (usec)SPAN_HOURS * 3600 * 1000;
-}
-
-static void joint_flush(struct joint *joint, struct batch *batch)
-{
-	if (joint->open)
-		batch_add(batch, joint->at, buffer_str(&joint->text), joint->end);
-	buffer_clear(&joint->text);
-	joint->open = false;
-}
-
-/* Not in the middle of a character. */
-static size_t piece_of(struct str text, size_t room)
-{
-	size_t cut = room;
-
-	while (cut > 0 && room - cut < 4 && ((unsigned char)text.ptr[cut] & 0xc0) == 0x80)
-		cut--;
-	return cut > 0 ? cut : room;
-}
-
-static void joint_add(struct joint *joint, struct batch *batch, const struct log_line *line, uint64_t end)
-{
-	struct str text = line->text;
-
-	while (joint->text.len + text.len > AWSLOGS_EVENT_BYTES) {
-		size_t room = piece_of(text, AWSLOGS_EVENT_BYTES - joint->text.len);
-
-		buffer_add(&joint->text, str_slice(text, 0, room));
-		/* Not its end yet: should this batch be refused, the whole line is read again. */
-		batch_add(batch, joint->at, buffer_str(&joint->text), batch->end);
-		buffer_clear(&joint->text);
-		text = str_slice(text, room, text.len);
-	}
-	buffer_add(&joint->text, text);
-	joint->end = end;
-}
-
-static bool begins_message(const struct log *log, struct str text)
-{
-	regmatch_t where = {.rm_so = 0, .rm_eo = (regoff_t)text.len};
-
-	return regexec(&log->pattern, text.ptr ? text.ptr : "", 1, &where, REG_STARTEND) == 0;
-}
-
-static void take_line(struct log *log, struct batch *batch, const struct log_line *line, uint64_t end, usec now)
-{
-	struct joint *joint = &log->joint;
-	bool continues = joint->partial;
-
-	if (!log->has_pattern && !joint->open && line->whole) {
-		batch_add(batch, line->at, line->text, end);
-		return;
-	}
-	if (!continues && joint->open && (!log->has_pattern || begins_message(log, line->text)))
-		joint_flush(joint, batch);
-	if (!joint->open)
-		joint->at = line->at;
-	else if (!continues)
-		buffer_add_char(&joint->text, '\n');
-	joint->open = true;
-	joint->partial = !line->whole;
-	joint->touched = now;
-	joint_add(joint, batch, line, end);
-	if (!log->has_pattern && line->whole)
-		joint_flush(joint, batch);
-}
-
-static void gather(struct log *log, struct batch *batch, usec now)
-{
-	struct log_line line;
-
-	batch->end = log->progress->shipped;
-	while (batch_has_room(batch)) {
-		uint64_t before = log->reader.position;
-
-		if (!log_reader_next(&log->reader, &line))
-			break;
-		if (!batch_spans(batch, line.at)) {
-			log_reader_seek(&log->reader, before);
-			return;
-		}
-		take_line(log, batch, &line, log->reader.position, now);
-	}
-	if (!batch_has_room(batch) || !log->joint.open)
-		return;
-	/* Nothing follows: a message that could go on is whole after a moment, a line without its end only when all ended. */
-	if (log->progress->closed || (!log->joint.partial && now - log->joint.touched >= (usec)MULTILINE_MSEC * USEC_PER_MSEC))
-		joint_flush(&log->joint, batch);
-}
-
 /* ---- shipping */
-
-static void start_over(struct log *log)
-{
-	log_reader_seek(&log->reader, log->progress->shipped);
-	buffer_clear(&log->joint.text);
-	log->joint.open = log->joint.partial = false;
-}
-
-static void add_complaint(struct log *log, struct batch *batch)
-{
-	uint64_t dropped = log->progress->dropped, lost = dropped - log->progress->told;
-	usec at = batch->events.count ? batch->last * USEC_PER_MSEC : clock_now();
-
-	batch->told = dropped;
-	if (lost > 0)
-		batch_add(batch, at, arena_printf(&batch->arena, "wherry: %llu lines were dropped here: the log's buffer was full "
-			  "(max-buffer-size)", (unsigned long long)lost), batch->end);
-}
 
 static void count_refused(struct log *log, const struct batch *batch, const struct logs_put_log_events_response *answer)
 {
@@ -472,31 +212,38 @@ static void count_refused(struct log *log, const struct batch *batch, const stru
 	log->refused += (uint64_t)refused;
 }
 
-/* False: the service is away, or the batch must be tried again. */
-static bool put(struct awslogs *awslogs, struct log *log, struct batch *batch, struct error *err)
+/* However long its service is away or closed to us, a log does not wait for ever. */
+static bool is_too_old(const struct batch *batch)
+{
+	return clock_now() / USEC_PER_MSEC - batch->last > (usec)OLDEST_DAYS * 24 * 3600 * 1000;
+}
+
+/* False: the batch must be tried again. What the service will never take is counted as refused, and passed over. */
+static bool put(struct service *service, struct log *log, struct batch *batch, struct error *err)
 {
 	const struct logs_put_log_events_request request = {
 		.log_group_name = log->target->group, .log_stream_name = log->target->stream,
 		.log_events = {batch->events.items, batch->events.count}};
+	struct client *client = service->route->client;
 	void *output;
 
 	if (batch->events.count == 0)
 		return true;
-	if (call(awslogs, log->target, LOGS_OPERATION_PUT_LOG_EVENTS, &request, &batch->arena, &output, err)) {
+	if (client_call(client, &api_logs.operations[LOGS_OPERATION_PUT_LOG_EVENTS], &request, &batch->arena, &output, err)) {
 		count_refused(log, batch, output);
 		return true;
 	}
-	if (is_away(err))
-		return false;
 	/* Somebody deleted the stream, or the group: it comes back if it may. */
 	if (err->code == ERROR_RESOURCE_NOT_FOUND) {
 		struct error second = {0};
 
-		if (ensure_stream(awslogs, log->target, &second))
+		if (ensure_stream(client, log->target, &second))
 			return false;
-		if (is_away(&second))
-			return false;
+		if (may_pass(&second))
+			*err = second;
 	}
+	if (may_pass(err) && !is_too_old(batch))
+		return false;
 	log->refused += batch->events.count;
 	return true;
 }
@@ -520,176 +267,328 @@ static usec flush_time(const struct log *log)
 
 static bool is_due(const struct awslogs *awslogs, struct log *log, usec now)
 {
+	bool ended = log->progress->closed;              /* first: a keeper writes, and closes then */
 	uint64_t waiting = log->progress->written - log->progress->shipped;
 
-	if (now < log->retry_at)
-		return false;
 	if (waiting == 0 && log->progress->dropped == log->progress->told) {
 		log->waiting_since = 0;
-		if (log->progress->closed)
-			log->done = true;
+		log->done = ended;
 		return false;
 	}
 	if (log->waiting_since == 0)
 		log->waiting_since = now;
-	return awslogs->hurry || waiting >= FULL_BYTES || log->progress->closed || now - log->waiting_since >= flush_time(log);
+	return now >= log->backoff.until &&
+	       (awslogs->hurry || waiting >= FULL_BYTES || ended || now - log->waiting_since >= flush_time(log));
 }
 
-static bool same_service(const struct log *a, const struct log *b)
+static void back_off(struct service *service, struct log *log, const struct error *err)
 {
-	return str_equal(a->target->region, b->target->region) && str_equal(a->target->endpoint, b->target->endpoint);
+	struct backoff *backoff = is_away(err) || is_unknown_caller(err) ? &service->backoff : &log->backoff;
+	usec wait = (usec)BACKOFF_LEAST_MSEC * USEC_PER_MSEC << MIN(backoff->failures, 5u);
+
+	if (backoff->failures++ == 0 && !service->awslogs->stopping)
+		say(log, "cannot ship now, trying again", err->text);
+	backoff->until = clock_monotonic() + MIN(wait, (usec)BACKOFF_MOST_MSEC * USEC_PER_MSEC);
 }
 
-/* All logs that go to that service wait; the others have nothing to do with it. */
-static void back_off(struct awslogs *awslogs, struct log *log)
+static void came_back(struct service *service, struct log *log)
 {
-	unsigned failures = 0;
-	usec wait, until;
+	unsigned failures = service->backoff.failures + log->backoff.failures;
+	char text[80];
 
-	for (size_t i = 0; i < awslogs->logs.count; i++)
-		if (same_service(awslogs->logs.items[i], log))
-			failures = MAX(failures, awslogs->logs.items[i]->failures);
-	wait = (usec)BACKOFF_LEAST_MSEC * USEC_PER_MSEC << MIN(failures, 5u);
-	until = clock_monotonic() + MIN(wait, (usec)BACKOFF_MOST_MSEC * USEC_PER_MSEC);
-	for (size_t i = 0; i < awslogs->logs.count; i++)
-		if (same_service(awslogs->logs.items[i], log)) {
-			awslogs->logs.items[i]->retry_at = until;
-			awslogs->logs.items[i]->failures = failures + 1;
-		}
+	if (failures == 0)
+		return;
+	snprintf(text, sizeof(text), "ships again, after %u failed tries", failures);
+	say(log, text, "");
+	service->backoff = log->backoff = (struct backoff){0};
 }
 
-static void ship(struct awslogs *awslogs, struct log *log, usec now)
+static void acknowledge(struct log *log, const struct batch *batch, bool ended)
 {
+	bool moved = batch->end > log->progress->shipped;
+
+	log->progress->shipped = batch->end;
+	log->progress->told = batch->told;
+	/* A log that has ended in the middle of a line, or whose tail cannot be read, is as shipped as it will be. */
+	if (!moved && ended && !log->joint.open)
+		log->progress->shipped = log->progress->written;
+	if (moved)
+		log->waiting_since = 0;
+}
+
+/* True when something was shipped: more may be there. */
+static bool ship(struct service *service, struct log *log, usec now)
+{
+	uint64_t before = log->progress->shipped;
+	bool ended = log->progress->closed;
 	struct batch batch = {0};
 	struct error err = {0};
 
-	gather(log, &batch, now);
-	add_complaint(log, &batch);
-	if (put(awslogs, log, &batch, &err)) {
-		bool moved = batch.end > log->progress->shipped;
-
-		log->progress->shipped = batch.end;
-		log->progress->told = batch.told;
-		log->failures = 0;
-		/* A log that has ended in the middle of a line, or whose tail cannot be read, is as shipped as it will be. */
-		if (!moved && log->progress->closed && !log->joint.open)
-			log->progress->shipped = log->progress->written;
-		log->waiting_since = moved ? 0 : log->waiting_since;
+	log_gather(log, &batch, ended, now);
+	if (put(service, log, &batch, &err)) {
+		if (batch.events.count > 0 && err.code == ERROR_NONE)
+			came_back(service, log);
+		acknowledge(log, &batch, ended);
 	} else {
-		if (log->failures == 0)
-			say(log, "cannot ship now, trying again", err.text);
-		start_over(log);
-		back_off(awslogs, log);
+		log_start_over(log);
+		back_off(service, log, &err);
 	}
 	tell_refused(log, &err);
-	list_fini(&batch.events);
-	arena_fini(&batch.arena);
+	batch_fini(&batch);
+	return log->progress->shipped > before;
 }
 
 /* ---- the thread */
 
-static void take_incoming(struct awslogs *awslogs)
+static void take_incoming(struct service *service)
 {
-	for (size_t i = 0; i < awslogs->incoming.count; i++) {
-		struct log *log = awslogs->incoming.items[i];
+	for (size_t i = 0; i < service->incoming.count; i++) {
+		struct log *log = service->incoming.items[i];
 
 		/* A restart in place: the newer one goes on where the older is. */
-		for (size_t k = awslogs->logs.count; k-- > 0;)
-			if (str_equal(awslogs->logs.items[k]->name, log->name)) {
-				log_free(awslogs->logs.items[k]);
-				list_remove_at(&awslogs->logs, k);
+		for (size_t k = service->logs.count; k-- > 0;)
+			if (str_equal(service->logs.items[k]->name, log->name)) {
+				log_free(service->logs.items[k]);
+				list_remove_at(&service->logs, k);
 			}
-		list_add(&awslogs->logs, log);
+		list_add(&service->logs, log);
 	}
-	awslogs->incoming.count = 0;
+	service->incoming.count = 0;
 }
 
-static void wait_a_moment(struct awslogs *awslogs)
+static struct timespec time_in(usec span)
 {
-	usec at = clock_monotonic() + PASS_MSEC * USEC_PER_MSEC;
-	struct timespec until = {.tv_sec = at / USEC_PER_SEC, .tv_nsec = at % USEC_PER_SEC * 1000};
+	usec at = clock_monotonic() + span;
 
-	if (awslogs->logs.count > 0)
-		pthread_cond_timedwait(&awslogs->changed, &awslogs->lock, &until);
-	else
-		pthread_cond_wait(&awslogs->changed, &awslogs->lock);
+	return (struct timespec){.tv_sec = at / USEC_PER_SEC, .tv_nsec = at % USEC_PER_SEC * 1000};
 }
 
-static bool is_reopened(const struct awslogs *awslogs, const struct log *log)
+static bool is_reopened(const struct service *service, const struct log *log)
 {
-	for (size_t i = 0; i < awslogs->incoming.count; i++)
-		if (str_equal(awslogs->incoming.items[i]->name, log->name))
+	for (size_t i = 0; i < service->incoming.count; i++)
+		if (str_equal(service->incoming.items[i]->name, log->name))
 			return true;
 	return false;
 }
 
-static void drop_done(struct awslogs *awslogs)
+static void drop_done(struct service *service)
 {
-	for (size_t i = awslogs->logs.count; i-- > 0;) {
-		struct log *log = awslogs->logs.items[i];
+	for (size_t i = service->logs.count; i-- > 0;) {
+		struct log *log = service->logs.items[i];
 
 		if (!log->done)
 			continue;
-		if (!is_reopened(awslogs, log))
+		if (!is_reopened(service, log))
 			unlink(log->ship_path);
-		list_remove_at(&awslogs->logs, i);
+		list_remove_at(&service->logs, i);
 		log_free(log);
 	}
 }
 
-/* True when something was shipped: more may be there. */
-static bool pass(struct awslogs *awslogs)
+/* True when something was shipped. */
+static bool pass(struct service *service)
 {
 	usec now = clock_monotonic();
 	bool any = false;
 
-	for (size_t i = 0; i < awslogs->logs.count; i++) {
-		struct log *log = awslogs->logs.items[i];
+	for (size_t i = 0; i < service->logs.count && !service->awslogs->stopping; i++) {
+		struct log *log = service->logs.items[i];
 
-		if (!is_due(awslogs, log, now))
-			continue;
-		ship(awslogs, log, now);
-		any |= log->failures == 0;
+		if (is_due(service->awslogs, log, now) && now >= service->backoff.until)
+			any |= ship(service, log, now);
 	}
-	return any && awslogs->logs.count > 0;
+	return any;
 }
 
 static void *run(void *arg)
 {
-	struct awslogs *awslogs = arg;
-	bool busy = false;
+	struct service *service = arg;
+	struct awslogs *awslogs = service->awslogs;
+	bool busy = true;
 
 	pthread_mutex_lock(&awslogs->lock);
-	while (!awslogs->stopping) {
-		if (!busy && awslogs->incoming.count == 0)
-			wait_a_moment(awslogs);
-		take_incoming(awslogs);
+	while (!awslogs->stopping && service->incoming.count + service->logs.count > 0) {
+		struct timespec until = time_in(PASS_MSEC * USEC_PER_MSEC);
+
+		if (!busy && service->incoming.count == 0)
+			pthread_cond_timedwait(&service->changed, &awslogs->lock, &until);
+		take_incoming(service);
 		pthread_mutex_unlock(&awslogs->lock);
-		busy = pass(awslogs);
+		busy = pass(service);
 		pthread_mutex_lock(&awslogs->lock);
-		drop_done(awslogs);
+		drop_done(service);
 	}
+	service->ended = true;
+	pthread_cond_broadcast(&awslogs->ended);
 	pthread_mutex_unlock(&awslogs->lock);
 	return NULL;
 }
 
+/* ---- services: of each region and endpoint, under the lock */
+
+static void monotonic_init(pthread_cond_t *condition)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+/* Its thread has been joined, or never was. */
+static void service_free(struct service *service)
+{
+	take_incoming(service);
+	for (size_t i = 0; i < service->logs.count; i++)
+		log_free(service->logs.items[i]);
+	list_fini(&service->incoming);
+	list_fini(&service->logs);
+	pthread_cond_destroy(&service->changed);
+	if (service->route)
+		route_free(service->route);
+	free(service);
+}
+
+static void reap_ended(struct awslogs *awslogs)
+{
+	for (size_t i = awslogs->services.count; i-- > 0;) {
+		struct service *service = awslogs->services.items[i];
+
+		if (!service->ended)
+			continue;
+		pthread_join(service->thread, NULL);
+		service_free(service);
+		list_remove_at(&awslogs->services, i);
+	}
+}
+
+/* Takes `first`, its thread's first log. */
+static bool service_start(struct awslogs *awslogs, struct log *first, struct error *err)
+{
+	struct service *service = calloc(1, sizeof(*service));
+	int failed;
+
+	if (!service)
+		abort();
+	service->awslogs = awslogs;
+	monotonic_init(&service->changed);
+	service->route = route_new(awslogs, first->target, 0, err);
+	failed = service->route ? pthread_create(&service->thread, NULL, run, service) : 0;
+	if (!service->route || failed != 0) {
+		service_free(service);
+		return failed == 0 ? false : fail_os(err, failed, "start a thread that ships logs");
+	}
+	list_add(&service->incoming, first);
+	list_add(&awslogs->services, service);
+	return true;
+}
+
+static bool is_own(const struct awslogs *awslogs, const struct service *service)
+{
+	const struct agent_log_target nowhere_else = {0};
+
+	return route_fits(awslogs, &service->route->options, &nowhere_else);
+}
+
+/* Whatever task definitions name, the cluster's own service has its place. */
+static bool has_place(const struct awslogs *awslogs, const struct log *log)
+{
+	size_t others = 0;
+
+	for (size_t i = 0; i < awslogs->services.count; i++)
+		others += !is_own(awslogs, awslogs->services.items[i]);
+	return others < AWSLOGS_SERVICES_LIMIT || route_fits(awslogs, awslogs->options.client, log->target);
+}
+
+/* Gives the log to its service's thread. */
+static bool add_log(struct awslogs *awslogs, struct log *log, struct error *err)
+{
+	reap_ended(awslogs);
+	for (size_t i = 0; i < awslogs->services.count; i++) {
+		struct service *service = awslogs->services.items[i];
+
+		if (!route_fits(awslogs, &service->route->options, log->target))
+			continue;
+		list_add(&service->incoming, log);
+		pthread_cond_signal(&service->changed);
+		return true;
+	}
+	if (!has_place(awslogs, log))
+		return fail(err, ERROR_REFUSED, "logs go to %d other regions and endpoints already, not to one more at the same time",
+			    AWSLOGS_SERVICES_LIMIT);
+	return service_start(awslogs, log, err);
+}
+
+static bool have_all_ended(const struct awslogs *awslogs)
+{
+	for (size_t i = 0; i < awslogs->services.count; i++)
+		if (!awslogs->services.items[i]->ended)
+			return false;
+	return true;
+}
+
+/* Wakes them, and waits until the last has ended. */
+static void wait_for_ends(struct awslogs *awslogs, usec patience)
+{
+	struct timespec until = time_in(patience);
+	int waited = 0;
+
+	for (size_t i = 0; i < awslogs->services.count; i++)
+		pthread_cond_signal(&awslogs->services.items[i]->changed);
+	while (waited == 0 && !have_all_ended(awslogs))
+		waited = pthread_cond_timedwait(&awslogs->ended, &awslogs->lock, &until);
+}
+
 void awslogs_flush(struct awslogs *awslogs, usec patience)
 {
-	usec until = clock_monotonic() + patience;
-	bool left = true;
-
 	if (!awslogs)
 		return;
 	pthread_mutex_lock(&awslogs->lock);
 	awslogs->hurry = true;
-	while (left && clock_monotonic() < until) {
-		pthread_cond_signal(&awslogs->changed);
-		pthread_mutex_unlock(&awslogs->lock);
-		clock_sleep(FLUSH_POLL_MSEC * USEC_PER_MSEC);
-		pthread_mutex_lock(&awslogs->lock);
-		left = awslogs->incoming.count + awslogs->logs.count > 0;        /* the thread drops what is done */
-	}
+	wait_for_ends(awslogs, patience);
 	pthread_mutex_unlock(&awslogs->lock);
+}
+
+/* ---- opening */
+
+static bool open_log(struct awslogs *awslogs, struct str task_id, struct str container,
+		     const struct agent_log_target *target, struct error *err)
+{
+	struct log *log = log_new(awslogs->options.folder, task_id, container, target, err);
+	bool written, added;
+
+	if (!log)
+		return false;
+	log->progress->closed = 0;
+	/* Under the lock: the thread may just be done with an earlier run's log, and remove the file of that name. */
+	pthread_mutex_lock(&awslogs->lock);
+	written = write_target(log, err);
+	added = written && add_log(awslogs, log, err);
+	if (written && !added)
+		unlink(log->ship_path);
+	pthread_mutex_unlock(&awslogs->lock);
+	if (!added)
+		log_free(log);
+	return added;
+}
+
+bool awslogs_open(void *self, struct str task_id, struct str container, const struct agent_log_target *target,
+		  struct error *err)
+{
+	struct awslogs *awslogs = self;
+	struct error why = {0};
+	struct route *route = route_take(awslogs, target, &why);
+	bool there = route && ensure_stream(route->client, target, &why);
+
+	if (route)
+		route_give(awslogs, route);
+	if (!there)
+		return fail(err, ERROR_REFUSED, "ResourceInitializationError: failed to validate logger args: create stream has "
+			    "been retried %d times: failed to create Cloudwatch log stream: %.*s: %s", is_away(&why) ? OPEN_TRIES : 1,
+			    STR(error_wire_name(why.code)), why.text);
+	return open_log(awslogs, task_id, container, target, err) ||
+	       fail_context(err, "ResourceInitializationError: failed to initialize logging driver");
 }
 
 /* ---- what an agent before this one left to ship */
@@ -708,11 +607,12 @@ static void find_log(struct awslogs *awslogs, struct str task_id, struct str con
 	if (!file_read(AT_FDCWD, path, TARGET_BYTES_LIMIT, &arena, &text, NULL) ||
 	    !json_decode(&shape_agent_log_target, text, &arena, &target, &fault))
 		return;
-	log = log_new(awslogs, task_id, container, target, &err);
+	log = log_new(awslogs->options.folder, task_id, container, target, &err);
+	if (log && add_log(awslogs, log, &err))
+		return;
 	if (log)
-		list_add(&awslogs->incoming, log);
-	else
-		fprintf(stderr, "wherry: agent: %s: %s\n", path, err.text);
+		log_free(log);
+	fprintf(stderr, "wherry: agent: %s: %s\n", path, err.text);
 }
 
 static bool find_logs(struct awslogs *awslogs, struct error *err)
@@ -740,45 +640,42 @@ static bool find_logs(struct awslogs *awslogs, struct error *err)
 bool awslogs_new(const struct awslogs_options *options, struct awslogs **ret_awslogs, struct error *err)
 {
 	struct awslogs *awslogs = calloc(1, sizeof(*awslogs));
-	pthread_condattr_t monotonic;
+	bool found;
 
 	if (!awslogs)
 		abort();
 	awslogs->options = *options;
 	pthread_mutex_init(&awslogs->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&awslogs->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	if (!find_logs(awslogs, err) || (errno = pthread_create(&awslogs->thread, NULL, run, awslogs)) != 0) {
-		awslogs->stopping = true;
+	monotonic_init(&awslogs->ended);
+	pthread_mutex_lock(&awslogs->lock);
+	found = find_logs(awslogs, err);
+	pthread_mutex_unlock(&awslogs->lock);
+	if (found)
+		*ret_awslogs = awslogs;
+	else
 		awslogs_free(awslogs);
-		return false;
-	}
-	*ret_awslogs = awslogs;
-	return true;
+	return found;
 }
 
 void awslogs_free(struct awslogs *awslogs)
 {
 	if (!awslogs)
 		return;
-	if (!awslogs->stopping) {
-		pthread_mutex_lock(&awslogs->lock);
-		awslogs->stopping = true;
-		pthread_cond_signal(&awslogs->changed);
-		pthread_mutex_unlock(&awslogs->lock);
-		pthread_join(awslogs->thread, NULL);
-	}
-	take_incoming(awslogs);
-	for (size_t i = 0; i < awslogs->logs.count; i++)
-		log_free(awslogs->logs.items[i]);
+	pthread_mutex_lock(&awslogs->lock);
+	awslogs->stopping = true;
+	wait_for_ends(awslogs, STOP_SECONDS * USEC_PER_SEC);
+	for (size_t i = 0; i < awslogs->services.count; i++)
+		if (!awslogs->services.items[i]->ended)
+			client_cancel(awslogs->services.items[i]->route->client);
+	while (!have_all_ended(awslogs))
+		pthread_cond_wait(&awslogs->ended, &awslogs->lock);
+	reap_ended(awslogs);
+	pthread_mutex_unlock(&awslogs->lock);
 	for (size_t i = 0; i < awslogs->idle.count; i++)
 		route_free(awslogs->idle.items[i]);
-	list_fini(&awslogs->incoming);
-	list_fini(&awslogs->logs);
+	list_fini(&awslogs->services);
 	list_fini(&awslogs->idle);
 	pthread_mutex_destroy(&awslogs->lock);
-	pthread_cond_destroy(&awslogs->changed);
+	pthread_cond_destroy(&awslogs->ended);
 	free(awslogs);
 }

@@ -1,6 +1,6 @@
 #include "runner/metadata.h"
-#include <arpa/inet.h>
 #include "api/docker.h"
+#include "base/ipv4.h"
 #include "host/hands.h"
 #include "wire/json.h"
 
@@ -141,17 +141,9 @@ static struct metadata_string_map labels_of(const struct subject *subject, struc
 /* "10.0.0.1/20" is the gateway and its network. */
 static struct str block_of(struct str gateway, struct arena *arena)
 {
-	struct str address;
-	struct in_addr bytes;
-	int64_t prefix;
-	uint32_t number;
+	struct ipv4_block block;
 
-	if (!str_cut(&gateway, '/', &address) || !str_has(gateway) || !str_to_long(gateway, &prefix) || prefix < 1 ||
-	    prefix > 32 || inet_pton(AF_INET, arena_cstr(arena, address), &bytes) != 1)
-		return STR_NONE;
-	number = ntohl(bytes.s_addr) & ~(uint32_t)(((uint64_t)1 << (32 - prefix)) - 1);
-	return arena_printf(arena, "%u.%u.%u.%u/%lld", number >> 24, number >> 16 & 255, number >> 8 & 255, number & 255,
-			    (long long)prefix);
+	return ipv4_block_parse(gateway, &block) ? ipv4_block_text(arena, block) : STR_NONE;
 }
 
 static struct metadata_network interface_network(const struct acs_elastic_network_interface *eni, int version,

@@ -16,6 +16,7 @@
 #include "os/file.h"
 #include "runner/awslogs.h"
 #include "runner/calls.h"
+#include "runner/file_systems.h"
 #include "runner/line.h"
 #include "runner/local.h"
 #include "runner/query.h"
@@ -57,6 +58,7 @@ struct runner {
 	uv_async_t sampled;
 	struct telemetry *telemetry;
 	struct watch *watch;                             /* of the VPCs */
+	struct file_systems *file_systems;
 	struct buffer endpoint;                          /* the last one that DiscoverPollEndpoint gave */
 
 	struct random random;
@@ -137,14 +139,14 @@ static void announce(struct runner *runner)
 	fflush(stdout);
 }
 
-static void report_watch(const struct error *err) { say("%s", err->text); }
+static void report(const struct error *err) { say("%s", err->text); }
 
 /* Once the machine has a name; anew when it gets another. */
 static void watch_network(struct runner *runner)
 {
 	struct watch_options options = {
 		.client = &runner->client, .cluster = agent_cluster(runner->agent),
-		.instance_arn = agent_instance_arn(runner->agent), .fabric = runner->fabric, .report = report_watch,
+		.instance_arn = agent_instance_arn(runner->agent), .fabric = runner->fabric, .report = report,
 	};
 	struct error error = {0};
 
@@ -432,6 +434,7 @@ static bool open_host(struct runner *runner, struct error *err)
 	};
 	struct hands_options hands = {.data = options->data, .run = options->run, .runtime = options->runtime,
 				      .keeper = options->keeper, .pull_behavior = runner->settings.pull_behavior,
+				      .keep_logs = runner->settings.agent.cleanup_wait,
 				      .logins = &runner->settings.logins,
 				      .introduce = introduce, .introduce_arg = runner,
 				      .fargate_runtime = options->fargate_runtime,
@@ -492,6 +495,9 @@ static void watch_signal(struct runner *runner, uv_signal_t *handle, uv_signal_c
 
 static void start_loop(struct runner *runner)
 {
+	struct file_systems_options file_systems = {
+		.loop = &runner->loop, .agent = runner->agent, .data = runner->options->data, .report = report};
+
 	uv_loop_init(&runner->loop);
 	uv_timer_init(&runner->loop, &runner->wake);
 	uv_poll_init(&runner->loop, &runner->facts, hands_fd(runner->hands));
@@ -501,7 +507,8 @@ static void start_loop(struct runner *runner)
 	watch_signal(runner, &runner->interrupt, on_terminate, SIGINT);
 	watch_signal(runner, &runner->down, on_down, SIGUSR1);
 	line_init(&runner->line, &runner->loop);
-	runner->calls = calls_new(&runner->loop, &runner->client);
+	file_systems.calls = runner->calls = calls_new(&runner->loop, &runner->client);
+	runner->file_systems = file_systems_new(&file_systems);
 }
 
 static void on_sampled(uv_async_t *async) { telemetry_sampled(((struct runner *)async->data)->telemetry); }
@@ -543,10 +550,12 @@ static void end_loop(struct runner *runner)
 	fabric_stop_waiting(runner->fabric);
 	line_fini(&runner->line);
 	telemetry_stop(runner->telemetry);
+	file_systems_stop(runner->file_systems);
 	local_stop(runner->local);
 	uv_run(&runner->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&runner->loop);
 	telemetry_free(runner->telemetry);
+	file_systems_free(runner->file_systems);
 	calls_free(runner->calls);
 }
 

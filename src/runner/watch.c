@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include "agent/network_view.h"
 #include "api/wherry.h"
 #include "base/buffer.h"
 #include "base/random.h"
@@ -31,6 +32,7 @@ struct watch {
 	struct random random;
 	struct buffer epoch;                             /* of the last answer that was done; empty: none */
 	int64_t version;
+	struct network_view view;                        /* of that answer */
 	int64_t backoff_msec;
 	struct error reported;
 };
@@ -70,10 +72,13 @@ static int64_t next_backoff(struct watch *watch, const struct error *err)
 }
 
 /* What could not be done is asked for again, whole. */
-static bool take_news(struct watch *watch, const struct wherry_watch_network_response *news, struct error *err)
+static bool take_news(struct watch *watch, const struct wherry_watch_network_response *news, struct arena *arena,
+		      struct error *err)
 {
+	struct wherry_watch_network_response told;
+
 	buffer_clear(&watch->epoch);
-	if (!fabric_apply(watch->options.fabric, news, err))
+	if (!network_view_take(&watch->view, news, arena, &told, err) || !fabric_apply(watch->options.fabric, &told, err))
 		return false;
 	buffer_add(&watch->epoch, news->epoch);
 	watch->version = news->version.value;
@@ -93,7 +98,7 @@ static bool ask(struct watch *watch, struct error *err)
 	}
 	return client_call(watch->client, &api_wherry.operations[WHERRY_OPERATION_WATCH_NETWORK],
 			   &request, &arena, &news, err) &&
-	       take_news(watch, news, err);
+	       take_news(watch, news, &arena, err);
 }
 
 static bool is_stopping(struct watch *watch)
@@ -112,8 +117,11 @@ static void *run(void *arg)
 
 	while (!is_stopping(watch)) {
 		struct error why = {0};
+		bool ok = ask(watch, &why);
 
-		if (ask(watch, &why)) {
+		/* Even when the server does not answer. */
+		ok = fabric_settle(watch->options.fabric, clock_monotonic(), ok ? &why : NULL) && ok;
+		if (ok) {
 			watch->backoff_msec = BACKOFF_MSEC;
 			watch->reported = (struct error){0};
 			continue;
@@ -132,6 +140,7 @@ static void watch_free(struct watch *watch)
 {
 	client_free(watch->client);
 	buffer_fini(&watch->epoch);
+	network_view_fini(&watch->view);
 	pthread_cond_destroy(&watch->stop);
 	pthread_mutex_destroy(&watch->mutex);
 	arena_fini(&watch->arena);

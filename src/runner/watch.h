@@ -1,6 +1,7 @@
 /* watch.h - hears from the server what this machine's part of the VPCs must be, and tells the fabric.
  *
- * A thread with a client of its own that calls wherry's WatchNetwork again and again; the server answers when there is news.
+ * A thread with a client of its own that calls wherry's WatchNetwork again and again; the server answers when there is news,
+ * mostly with what changed, of which agent/network_view.h makes a whole. What could not be done is asked for again, whole.
  * A server that does not answer is asked again, ever more rarely; one that does not know the call (AWS) every few minutes. */
 #pragma once
 #include "client/client.h"

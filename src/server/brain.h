@@ -27,6 +27,7 @@ enum work_kind {
 	WORK_SEND,                                       /* `answer.body` is a frame's text */
 	WORK_HANGUP,
 	WORK_STREAM,                                     /* by the log desk: `answer.body` goes on with the answer of `stream_of` */
+	WORK_ROOM,                                       /* there is room for the body of a request that is being read */
 	WORK_STREAM_END,                                 /* a call whose answer was a stream, and is complete */
 };
 

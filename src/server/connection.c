@@ -43,12 +43,22 @@ static void exchange_destroy(struct exchange *exchange)
 	free(exchange);
 }
 
+/* Its large body is needed no more. */
+static void give_room(struct exchange *exchange)
+{
+	if (!exchange->room.bytes)
+		return;
+	buffer_fini(&exchange->request.body);
+	room_give(&exchange->io->server->room, &exchange->room);
+}
+
 void exchange_free(struct exchange *exchange)
 {
 	struct io *io = exchange->io;
 	struct buffer body = exchange->work.answer.body;
 	struct http_request request;
 
+	give_room(exchange);
 	if (io->spare_count >= IO_SPARE_EXCHANGES) {
 		exchange_destroy(exchange);
 		return;
@@ -191,6 +201,7 @@ static void send_stream(struct exchange *exchange)
 }
 
 static void flush(struct connection *connection);
+static void begin_body(struct connection *connection);
 
 static bool is_streaming(const struct connection *connection)
 {
@@ -267,9 +278,8 @@ static void flush(struct connection *connection)
 		if (last)
 			connection_finish(connection);
 	}
-	if (connection->owes_continue && chain_empty(&connection->exchanges) &&
-	    !connection->finishing)
-		send_continue(connection);
+	if (chain_empty(&connection->exchanges) && !connection->finishing)
+		begin_body(connection);
 	connection_resume(connection);
 }
 
@@ -281,6 +291,7 @@ void exchange_answer(struct exchange *exchange)
 		return;
 	}
 	exchange->answered = true;
+	give_room(exchange);
 	flush(exchange->connection);
 }
 
@@ -447,6 +458,8 @@ static void leave_exchange(struct exchange *exchange)
 		link_remove(&exchange->link);
 	exchange->connection = NULL;
 	atomic_store(&exchange->work.gone, true);
+	if (exchange->room.bytes && room_cancel(&exchange->io->server->room, &exchange->room))
+		exchange->away = false;
 	if (!exchange->away)
 		exchange_free(exchange);
 }
@@ -495,7 +508,7 @@ void connection_drain(struct connection *connection)
 static bool can_read(const struct connection *connection)
 {
 	return !connection->closed && !connection->finishing && !connection->opening &&
-	       !connection->refused && connection->exchange_count < SERVER_PIPELINE_LIMIT &&
+	       !connection->refused && !connection->room_wanted && connection->exchange_count < SERVER_PIPELINE_LIMIT &&
 	       (!connection->channel || channel_can_read(connection->channel));
 }
 
@@ -513,7 +526,9 @@ static void settle(struct connection *connection)
 {
 	if (connection->closed || connection->finishing || connection->channel)
 		return;
-	if (connection->stopped)
+	if (connection->room_wanted && connection->reading->away)
+		enter(connection, PHASE_ROOM, SERVER_ROOM_SECONDS);
+	else if (connection->stopped)
 		enter(connection, PHASE_BUSY, 0);
 	else if (connection->reader.in_body)
 		enter(connection, PHASE_BODY, BODY_RATE_SECONDS);
@@ -534,15 +549,115 @@ static void put_in_line(struct connection *connection, struct exchange *exchange
 		connection->reading = NULL;
 }
 
-static void refuse(struct connection *connection, int status, const char *reason)
+/* The one being read is the last. */
+static struct exchange *end_requests(struct connection *connection)
 {
 	struct exchange *exchange =
 		connection->reading ? connection->reading : exchange_new(connection);
 
 	put_in_line(connection, exchange);
 	connection->owes_continue = false;
+	connection->room_wanted = 0;
 	connection->refused = true;
-	front_refuse(exchange, status, reason);
+	return exchange;
+}
+
+static void refuse(struct connection *connection, int status, const char *reason)
+{
+	front_refuse(end_requests(connection), status, reason);
+}
+
+/* ---- room for large bodies */
+
+static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buffer);
+static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer);
+
+void exchange_grant(struct room_claim *claim)
+{
+	struct exchange *exchange = CONTAINER_OF(claim, struct exchange, room);
+	struct link one;
+
+	chain_init(&one);
+	chain_append(&one, &exchange->work.link);
+	outbox_put(exchange->work.home, &one);
+}
+
+static void admit(struct connection *connection)
+{
+	struct exchange *exchange = connection->reading;
+
+	connection->room_wanted = 0;
+	if (connection->reader.parser.flags & F_CONTENTLENGTH)
+		buffer_reserve(&exchange->request.body, exchange->room.bytes);
+	if (connection->owes_continue)
+		send_continue(connection);
+}
+
+void exchange_admitted(struct exchange *exchange)
+{
+	struct connection *connection = exchange->connection;
+
+	exchange->away = false;
+	if (!connection) {
+		exchange_free(exchange);
+		return;
+	}
+	admit(connection);
+	connection_resume(connection);
+}
+
+/* When nothing is before the body that comes next: asks for its room, tells the client to go on. */
+static void begin_body(struct connection *connection)
+{
+	struct exchange *exchange = connection->reading;
+
+	if (connection->closed || (exchange && exchange->away))
+		return;
+	if (!connection->room_wanted) {
+		if (connection->owes_continue)
+			send_continue(connection);
+		return;
+	}
+	exchange->work.kind = WORK_ROOM;
+	exchange->away = !room_take(&exchange->io->server->room, &exchange->room, connection->room_wanted);
+	if (!exchange->away)
+		admit(connection);
+}
+
+/* A head that a body follows. A large body is read when there is room for it, and only from somebody whose key we have: who has
+ * none gets an answer instead, or has only the share where the head does not say how much comes. */
+static void take_head(struct connection *connection)
+{
+	struct exchange *exchange = connection->reading;
+	size_t bytes = connection->reader.request_limit;
+	struct error error = {0};
+
+	if (bytes <= SERVER_BODY_SHARE)
+		return;
+	if (front_knows(exchange, &error)) {
+		connection->room_wanted = bytes;
+	} else if (connection->reader.parser.flags & F_CONTENTLENGTH) {
+		end_requests(connection);
+		front_refuse_body(exchange, &error);
+	} else {
+		http_reader_limit(&connection->reader, SERVER_BODY_SHARE);
+	}
+}
+
+/* Nobody made room for so long: the client hears so, and may still be sending. */
+static void give_up(struct connection *connection)
+{
+	struct exchange *exchange = connection->reading;
+	struct error error = {0};
+
+	if (!room_cancel(&connection->io->server->room, &exchange->room))
+		return;
+	fail(&error, ERROR_SERVICE_UNAVAILABLE, "Too many large requests are under way. Please try again later.");
+	exchange->away = false;
+	end_requests(connection);
+	front_refuse_body(exchange, &error);
+	if (!connection->closed && !connection->ended)
+		uv_read_start((uv_stream_t *)&connection->tcp, allocate, received);
 }
 
 /* Reads one step of a request; gives how many bytes it took. */
@@ -558,10 +673,11 @@ static size_t read_request(struct connection *connection, struct str bytes)
 	if (connection->reader.in_body)
 		connection->body_bytes += bytes.len;
 	outcome = http_read(&connection->reader, &exchange->request, bytes, &used);
-	if (outcome == HTTP_READ_HEAD && exchange->request.wants_continue && used == bytes.len) {
-		connection->owes_continue = true;
+	if (outcome == HTTP_READ_HEAD) {
+		connection->owes_continue = exchange->request.wants_continue && used == bytes.len;
+		take_head(connection);
 		if (chain_empty(&connection->exchanges))
-			send_continue(connection);
+			begin_body(connection);
 	} else if (outcome == HTTP_READ_REQUEST) {
 		connection->owes_continue = false;
 		put_in_line(connection, exchange);
@@ -706,7 +822,10 @@ void connection_resume(struct connection *connection)
 
 static void check_body_rate(struct connection *connection, usec now)
 {
-	if (connection->body_bytes < SERVER_BODY_BYTES_PER_SECOND * BODY_RATE_SECONDS) {
+	bool crowded = connection->reading->room.bytes && room_figures(&connection->io->server->room).waiting;
+	size_t rate = crowded ? SERVER_CROWDED_BODY_BYTES_PER_SECOND : SERVER_BODY_BYTES_PER_SECOND;
+
+	if (connection->body_bytes < rate * BODY_RATE_SECONDS) {
 		refuse(connection, 408, "the body comes too slowly");
 		return;
 	}
@@ -716,8 +835,12 @@ static void check_body_rate(struct connection *connection, usec now)
 
 static void expire(struct connection *connection, usec now)
 {
+	if (connection->refused && !connection->goodbye_sent)
+		return; /* its last answer waits for earlier ones, or for the client */
 	if (connection->phase == PHASE_BODY)
 		check_body_rate(connection, now);
+	else if (connection->phase == PHASE_ROOM)
+		give_up(connection);
 	else if (connection->phase == PHASE_HEAD && !http_reader_is_idle(&connection->reader))
 		refuse(connection, 408, "the head comes too slowly");
 	else

@@ -16,6 +16,7 @@ struct exchange {
 	struct connection *connection;                   /* NULL: the client left */
 	struct http_request request;
 	struct channel *channel;                         /* asked for by an upgrade */
+	struct room_claim room;                          /* for its body, until it is answered */
 	usec started;
 	size_t place;                                    /* of the operation, for the counts */
 	struct str error_type, extra_headers;
@@ -23,7 +24,7 @@ struct exchange {
 	bool streaming, stream_begun, stream_over;       /* an answer that comes in pieces; what waits is in the body */
 };
 
-enum phase { PHASE_HEAD, PHASE_BODY, PHASE_BUSY, PHASE_IDLE, PHASE_CHANNEL, PHASE_LINGER };
+enum phase { PHASE_HEAD, PHASE_ROOM, PHASE_BODY, PHASE_BUSY, PHASE_IDLE, PHASE_CHANNEL, PHASE_LINGER };
 
 struct connection {
 	uv_tcp_t tcp;
@@ -38,6 +39,7 @@ struct connection {
 	struct buffer pending;                           /* bytes that cannot be read yet */
 	enum phase phase;
 	usec deadline;                                   /* of the phase */
+	size_t room_wanted;                              /* for the body that comes next, before it is read */
 	size_t body_bytes;                               /* since the last look at the rate */
 	size_t unsent;
 	usec unsent_since;
@@ -58,6 +60,10 @@ void exchange_answer(struct exchange *exchange);
 /* The next piece of an answer that is a stream, and its end. */
 void exchange_stream(struct exchange *exchange, struct str bytes);
 void exchange_stream_end(struct exchange *exchange);
+/* There is room for its body now: it is read. */
+void exchange_admitted(struct exchange *exchange);
+/* Where a claim is granted; any thread. */
+void exchange_grant(struct room_claim *claim);
 /* Sends 101 and hands the connection to exchange->channel. */
 void exchange_upgrade(struct exchange *exchange, struct str accept);
 void exchange_free(struct exchange *exchange);

@@ -6,10 +6,10 @@
 #include "api/efs.h"
 #include "api/logs.h"
 #include "api/wherry.h"
+#include "model/region.h"
 #include "os/clock.h"
 #include "server/channel.h"
 #include "server/faults.h"
-#include "server/regions.h"
 #include "server/shell.h"
 #include "server/telemetry.h"
 
@@ -77,40 +77,54 @@ void front_refuse(struct exchange *exchange, int status, const char *reason)
 
 /* ---- who calls */
 
-/* What is checked of every request that is signed; the region of its scope is the region of the
- * call. */
-static const struct key *identify(struct exchange *exchange, struct str service,
-				  struct str *ret_region, struct error *err)
+static struct sigv4_request signed_request(const struct exchange *exchange)
 {
-	struct server *server = exchange->io->server;
-	struct arena *arena = &exchange->request.arena;
 	const struct http_request *request = &exchange->request;
-	const struct sigv4_request signed_request = {
+
+	return (struct sigv4_request){
 		.method = request->method,
 		.path = request->path.len ? request->path : S("/"),
 		.query = request->query,
 		.headers = request->headers,
 		.header_count = request->header_count,
 		.body = buffer_str(&request->body),
-		.tls = server->tls != NULL,
+		.tls = exchange->io->server->tls != NULL,
 	};
-	struct sigv4_claim claim = {0};
+}
+
+/* The key that a request says it is signed with, when it is one of ours. */
+static const struct key *claimed_key(struct exchange *exchange, const struct sigv4_request *request,
+				     struct sigv4_claim *ret_claim, struct error *err)
+{
 	const struct key *key;
+
+	if (!sigv4_read(request, &exchange->request.arena, ret_claim, err))
+		return NULL;
+	key = keys_find(exchange->io->server->keys, ret_claim->key_id);
+	/* Our keys are long-lived: none of them has a session. */
+	if (key && !ret_claim->session_token.len)
+		return key;
+	fail(err, ERROR_UNRECOGNIZED_CLIENT, "The security token included in the request is invalid.");
+	return NULL;
+}
+
+/* What is checked of every request that is signed; the region of its scope is the region of the
+ * call. */
+static const struct key *identify(struct exchange *exchange, struct str service,
+				  struct str *ret_region, struct error *err)
+{
+	struct server *server = exchange->io->server;
+	const struct sigv4_request request = signed_request(exchange);
+	struct sigv4_claim claim = {0};
+	const struct key *key = claimed_key(exchange, &request, &claim, err);
 	bool region_known;
 
-	if (!sigv4_read(&signed_request, arena, &claim, err))
+	if (!key)
 		return NULL;
-	key = keys_find(server->keys, claim.key_id);
-	/* Our keys are long-lived: none of them has a session. */
-	if (!key || claim.session_token.len) {
-		fail(err, ERROR_UNRECOGNIZED_CLIENT,
-		     "The security token included in the request is invalid.");
-		return NULL;
-	}
 	region_known =
-		region_is_known(claim.region) || str_equal(claim.region, server->options->region);
-	if (!sigv4_verify(exchange->io->sigv4, &signed_request, &claim, key->secret, service,
-			  region_known, clock_now(), arena, err))
+		region_find(claim.region) || str_equal(claim.region, server->options->region);
+	if (!sigv4_verify(exchange->io->sigv4, &request, &claim, key->secret, service, region_known,
+			  clock_now(), &exchange->request.arena, err))
 		return NULL;
 	*ret_region = claim.region;
 	return key;
@@ -126,6 +140,25 @@ static bool authorize(const struct key *key, const struct operation *operation, 
 		    "allows the %.*s:%.*s action",
 		    STR(key->caller.arn), STR(operation->api->signing_name), STR(operation->name),
 		    STR(operation->api->signing_name), STR(operation->name));
+}
+
+/* ---- bodies that are not read yet */
+
+bool front_knows(struct exchange *exchange, struct error *err)
+{
+	const struct sigv4_request request = signed_request(exchange);
+	struct sigv4_claim claim = {0};
+
+	return claimed_key(exchange, &request, &claim, err) != NULL;
+}
+
+void front_refuse_body(struct exchange *exchange, const struct error *error)
+{
+	exchange->close = true;
+	exchange->work.protocol = find_protocol(&exchange->request);
+	if (error->code == ERROR_SERVICE_UNAVAILABLE)
+		exchange->extra_headers = S("Retry-After: 1\r\n");
+	answer_error(exchange, error, true, 0);
 }
 
 /* ---- API calls */
@@ -258,6 +291,7 @@ void front_metrics(struct exchange *exchange)
 	if (exchange->connection) {
 		brain_figures(server->brain, &page.brain);
 		log_desk_figures(server->log_desk, &page.logs);
+		page.bodies = room_figures(&server->room);
 		exchange->work.answer.status = 200;
 		exchange->work.answer.content_type = S("text/plain; version=0.0.4");
 		metrics_print(&page, &exchange->work.answer.body);

@@ -96,6 +96,11 @@ void http_reader_fini(struct http_reader *reader)
 	buffer_fini(&reader->head);
 }
 
+void http_reader_limit(struct http_reader *reader, size_t limit)
+{
+	reader->request_limit = MIN(reader->request_limit, limit);
+}
+
 bool http_reader_is_idle(const struct http_reader *reader)
 {
 	return !reader->in_body && reader->lines == 0 && reader->line_length == 0;
@@ -278,6 +283,7 @@ static enum http_outcome parse_head(struct http_reader *reader, struct str head)
 	reader->request_limit = body_limit_of(reader, request);
 	if (length != UINT64_MAX && length > reader->request_limit)
 		return refuse(reader, 413, "the body is too large");
+	reader->request_limit = MIN(reader->request_limit, (uint64_t)length);
 	request->upgrade = reader->parser.upgrade && reader->complete;
 	if (!reader->complete) {
 		if (length != UINT64_MAX)

@@ -33,7 +33,7 @@ struct http_reader {
 	http_parser parser;
 	struct http_request *request;
 	struct buffer head;                              /* of a head that came in pieces */
-	size_t body_limit, request_limit, raw_body;      /* request_limit: of the one being read */
+	size_t body_limit, request_limit, raw_body;      /* request_limit: of the one being read; what its head says, or ours */
 	uint32_t line_length, lines;
 	bool after_cr, in_body, complete, bad_body;
 	int status;
@@ -47,6 +47,8 @@ void http_reader_fini(struct http_reader *reader);
  * may begin another request. */
 enum http_outcome http_read(struct http_reader *reader, struct http_request *request, struct str bytes,
 			    size_t *ret_used);
+/* After HTTP_READ_HEAD: its body may have no more than that, or is refused. */
+void http_reader_limit(struct http_reader *reader, size_t limit);
 /* Between requests, nothing of a next one read yet. */
 bool http_reader_is_idle(const struct http_reader *reader);
 

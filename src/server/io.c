@@ -46,6 +46,7 @@ static void take_home(struct work *work)
 		break;
 	case WORK_LOGS_SWEPT: break; /* stays with the brain */
 	case WORK_STREAM_END: exchange_stream_end((struct exchange *)work); break;
+	case WORK_ROOM: exchange_admitted((struct exchange *)work); break;
 	case WORK_HANGUP: channel_hangup(work); break;
 	}
 }

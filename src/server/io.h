@@ -9,6 +9,7 @@
 #include "server/brain.h"
 #include "server/keys.h"
 #include "server/metrics.h"
+#include "server/room.h"
 #include "server/server.h"
 #include "wire/timestamp.h"
 
@@ -20,6 +21,7 @@ struct server {
 	struct brain *brain;
 	struct log_desk *log_desk;
 	struct telemetry *telemetry;
+	struct room room;                                /* for large bodies */
 	SSL_CTX *tls;                                    /* NULL: plain */
 	struct io *ios[SERVER_IO_THREADS_LIMIT];
 	unsigned io_count;

@@ -172,10 +172,11 @@ const struct key *keys_find(const struct keys *keys, struct str key_id)
 	return NULL;
 }
 
-/* The one operation of our own that an agent needs: its part of the VPCs. */
-static bool is_watch(const struct operation *operation)
+/* Of our own operations: its part of the VPCs, and which files on its disk nobody needs. */
+static bool is_for_agents(const struct operation *operation)
 {
-	return str_equal(operation->api->signing_name, S("wherry")) && str_equal(operation->name, S("WatchNetwork"));
+	return str_equal(operation->api->signing_name, S("wherry")) &&
+	       (str_equal(operation->name, S("WatchNetwork")) || str_equal(operation->name, S("DeletedFileSystems")));
 }
 
 static bool is_listed(const struct operation *operation, const struct str *names, size_t count)
@@ -188,7 +189,7 @@ static bool is_listed(const struct operation *operation, const struct str *names
 
 bool keys_allow(const struct key *key, const struct operation *operation)
 {
-	if (key->caller.kind == CALLER_ROOT || is_watch(operation))
+	if (key->caller.kind == CALLER_ROOT || is_for_agents(operation))
 		return true;
 	if (str_equal(operation->api->signing_name, S("ecs")))
 		return is_listed(operation, agent_operations, COUNT(agent_operations));

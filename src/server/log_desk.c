@@ -3,12 +3,12 @@
 #include <stdatomic.h>
 #include <time.h>
 #include "api/logs.h"
-#include "logs/query.h"
 #include "logs/tail.h"
 #include "os/clock.h"
 #include "os/entropy.h"
 #include "server/brain.h"
 #include "server/log.h"
+#include "server/log_search.h"
 #include "server/server.h"
 
 enum { STACK_SIZE = 1 << 20 };
@@ -22,6 +22,7 @@ struct sweep {
 struct log_desk {
 	struct log_desk_options options;
 	pthread_t thread;
+	struct log_search *search;
 	struct log_tails *tails;
 	struct random random;
 	LIST_OF(struct log_put) puts;                    /* of the round */
@@ -155,33 +156,14 @@ static void do_puts(struct log_desk *desk, struct link *round)
 	}
 }
 
-/* ---- reads */
+/* ---- reads: another thread's, from here on */
 
-static bool find(struct log_desk *desk, const struct log_job *job, struct arena *arena, void *output, struct error *err)
+static void end_read(void *self, struct log_job *job, const struct error *error)
 {
-	const struct log_query query = {job->task.streams, job->task.stream_count, job->task.before, job->task.realm};
-	struct log_store *store = desk->options.store;
-
-	switch (job->task.operation->index) {
-	case LOGS_OPERATION_GET_LOG_EVENTS: return log_get_events(store, &query, job->task.input, arena, output, err);
-	case LOGS_OPERATION_FILTER_LOG_EVENTS: return log_filter_events(store, &query, job->task.input, arena, output, err);
-	case LOGS_OPERATION_GET_LOG_RECORD: return log_get_record(store, &query, job->task.input, arena, output, err);
-	default: return fail(err, ERROR_SERVER, "nobody reads for this operation");
-	}
-}
-
-static void do_read(struct log_desk *desk, struct log_job *job)
-{
-	const struct operation *operation = job->task.operation;
-	void *output = arena_alloc(&job->arena, 1, operation->output->size, 16);
-	struct error error = {0};
-
-	if (!find(desk, job, &job->arena, output, &error)) {
-		refuse(desk, job, &error);
-		return;
-	}
-	brain_answer_output(job->work, operation, output);
-	go_home(desk, job);
+	if (error)
+		refuse(self, job, error);
+	else
+		go_home(self, job);
 }
 
 /* ---- live tails: the job stays with its session, whose owner it is */
@@ -307,7 +289,7 @@ static void do_job(struct log_desk *desk, struct log_job *job)
 		return;
 	}
 	switch (job->task.task) {
-	case LOG_READ: do_read(desk, job); break;
+	case LOG_READ: log_search_take(desk->search, job); break;
 	case LOG_TAIL: do_tail(desk, job); break;
 	default: add_sweeps(desk, job); go_home(desk, job); break;
 	}
@@ -386,6 +368,7 @@ struct log_desk *log_desk_start(const struct log_desk_options *options)
 		abort();
 	desk->options = *options;
 	desk->tails = log_tails_new();
+	desk->search = log_search_start(&(struct log_search_options){.store = options->reader, .done = end_read, .self = desk});
 	random_init(&desk->random, entropy_number(), entropy_number());
 	chain_init(&desk->queue);
 	pthread_mutex_init(&desk->mutex, NULL);
@@ -423,6 +406,7 @@ void log_desk_stop(struct log_desk *desk)
 	pthread_cond_signal(&desk->came);
 	pthread_mutex_unlock(&desk->mutex);
 	pthread_join(desk->thread, NULL);
+	log_search_stop(desk->search);
 	log_tails_stop(desk->tails, send_frames, desk);
 	log_tails_free(desk->tails);
 	while (desk->sweeps.count)

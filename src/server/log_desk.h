@@ -1,8 +1,9 @@
-/* log_desk.h - the thread that owns the log store.
+/* log_desk.h - the thread that writes the log store.
  *
  * Jobs come from the committer when the records of their step are durable, in order. Puts of one round are one
- * transaction, and are answered when it is on disk; then reads are answered, and what is to be deleted goes piece by
- * piece while nothing else waits. Once a put could not be written, nothing is answered any more but ServerException,
+ * transaction, and are answered when it is on disk; then reads go to a thread of their own (log_search.h), and what is to
+ * be deleted goes piece by piece while nothing else waits. So a read finds every put that was answered before it was
+ * sent, and holds up none. Once a put could not be written, nothing is answered any more but ServerException,
  * and `on_failure` is to end the process. */
 #pragma once
 #include "base/list.h"
@@ -25,7 +26,8 @@ void log_job_free(struct log_job *job);
 
 struct log_desk_options {
 	struct log_store *store;                         /* owned by the caller, used by the desk alone until log_desk_stop */
-	void (*answered)(void *self);                    /* a call went home */
+	struct log_store *reader;                        /* another store on the same folder; likewise */
+	void (*answered)(void *self);                    /* a call went home; in either thread */
 	void (*swept)(void *self, const struct logs_swept_event *event); /* a trim deleted something; or NULL */
 	void (*on_failure)(void *self, const struct error *error);
 	void *self;

@@ -141,6 +141,8 @@ void metrics_print(const struct metrics_page *page, struct buffer *out)
 		{"changes_total", "counter", "Records appended to the journal.", brain->changes},
 		{"commit_changes_max", "gauge", "Most records of one batch.", brain->batch_max},
 		{"calls_under_way", "gauge", "Calls in brain and committer.", brain->waiting},
+		{"bodies_bytes", "gauge", "Room of large bodies under way.", page->bodies.held},
+		{"bodies_waiting", "gauge", "Large bodies that are not read yet for want of room.", page->bodies.waiting},
 		{"log_events_total", "counter", "Log events written.", page->logs.events},
 		{"log_puts_total", "counter", "PutLogEvents that had events to write.", page->logs.puts},
 		{"log_rounds_total", "counter", "Rounds of the log desk; the puts of one are one transaction.", page->logs.rounds},

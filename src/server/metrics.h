@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "server/brain.h"
 #include "server/log_desk.h"
+#include "server/room.h"
 
 enum { METRICS_BUCKETS = 13, METRICS_OPERATIONS_LIMIT = 1024 };
 
@@ -28,6 +29,7 @@ struct metrics_page {
 	size_t thread_count;
 	struct brain_figures brain;
 	struct log_desk_figures logs;
+	struct room_figures bodies;
 	struct plane_statistics plane;
 	uint64_t resident_bytes;
 	usec uptime;

@@ -10,6 +10,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "os/sandbox.h"
+#include "server/connection.h"
 #include "server/io.h"
 #include "server/listen.h"
 #include "server/log.h"
@@ -31,7 +32,7 @@ struct start {
 	struct arena arena;
 	struct plane *plane;
 	struct store *store;
-	struct log_store *log_store;
+	struct log_store *log_store, *log_reader;
 	int listeners[SERVER_IO_THREADS_LIMIT];
 	struct str url;
 	pthread_t main_thread;
@@ -108,7 +109,8 @@ static bool open_state(struct start *start, struct error *err)
 	if (!keys_open(options->data, options->account, options->root_key_id, options->root_secret,
 		       &start->server.keys, err) ||
 	    !store_open_sqlite(options->data, S("wherry.db"), &start->store, err) ||
-	    !log_store_open(options->data, &start->log_store, err))
+	    !log_store_open(options->data, &start->log_store, err) ||
+	    !log_store_open(options->data, &start->log_reader, err))
 		return false;
 	options->plane.account = options->account;
 	options->plane.endpoint =
@@ -215,6 +217,7 @@ static void close_all(struct start *start)
 	for (unsigned i = 0; i < server->io_count; i++)
 		if (server->ios[i])
 			io_free(server->ios[i]);
+	log_store_close(start->log_reader);
 	log_store_close(start->log_store);
 	telemetry_free(server->telemetry);
 	store_close(start->store);
@@ -233,8 +236,10 @@ static void run_threads(struct start *start)
 	server->options = &start->options;
 	server->started = clock_monotonic();
 	server->telemetry = telemetry_new();
+	room_init(&server->room, SERVER_BODIES_LIMIT, exchange_grant);
 	atomic_store(&server->next_session, (uint64_t)clock_now());
 	server->log_desk = log_desk_start(&(struct log_desk_options){.store = start->log_store,
+								     .reader = start->log_reader,
 								     .answered = on_answered,
 								     .swept = on_swept,
 								     .on_failure = on_failure,

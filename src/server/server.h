@@ -14,9 +14,13 @@ enum {
 	SERVER_HEADERS_LIMIT = 100,
 	SERVER_BODY_LIMIT = 1 << 20,                     /* bytes of an API request: 413 RequestEntityTooLarge */
 	SERVER_LOGS_BODY_LIMIT = 8 << 20,                /* … of PutLogEvents: 1 MiB of events with their escapes and times */
+	SERVER_BODY_SHARE = 16 << 10,                    /* bytes that any body may have; a stranger's no more: refused */
+	SERVER_BODIES_LIMIT = 128 << 20,                 /* bytes of all larger bodies under way: beyond, they are not read yet */
+	SERVER_ROOM_SECONDS = 15,                        /* that a body waits to be read for want of room: 503 */
 	SERVER_STREAM_BACKLOG_LIMIT = 16 << 20,          /* bytes of a streamed answer that its client does not take: cut */
 	SERVER_HEAD_SECONDS = 10,                        /* absolute, from the first byte (or accept) to the head's end */
 	SERVER_BODY_BYTES_PER_SECOND = 512,              /* a body slower than this, on average over 10 s, is cut */
+	SERVER_CROWDED_BODY_BYTES_PER_SECOND = 64 << 10, /* … of one that has room that others wait for */
 	SERVER_IDLE_SECONDS = 300,                       /* keep-alive */
 	SERVER_CONNECTIONS_LIMIT = 16000,                /* 503 beyond; under the usual cap of 20,000 descriptors */
 	SERVER_PIPELINE_LIMIT = 16,                      /* requests of one connection under way */

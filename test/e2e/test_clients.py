@@ -1,6 +1,5 @@
 """The AWS CLI, boto3 and the JavaScript SDK drive every built operation: the same story, told by each of them."""
 import json
-import os
 import re
 import subprocess
 
@@ -11,7 +10,7 @@ import pytest
 
 import contract
 import wherry
-from wherry import REGION, STAY, container, eventually
+from wherry import STAY, container, eventually
 
 pytestmark = pytest.mark.root
 
@@ -51,15 +50,11 @@ class Cli:
     name = "cli"
 
     def __init__(self, machine):
-        key_id, secret = machine.keys()
-        self.endpoint = machine.endpoint
+        self.machine = machine
         self.operations = set(botocore.session.get_session().get_service_model("ecs").operation_names)
-        self.environment = dict(os.environ, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION=REGION,
-                                AWS_PAGER="", AWS_EC2_METADATA_DISABLED="true")
 
     def run(self, *arguments):
-        done = subprocess.run(["/usr/bin/aws", "--endpoint-url", self.endpoint, "--output", "json", "ecs", *arguments],
-                              env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        done = self.machine.aws("ecs", *arguments)
         if done.returncode:
             found = re.search(r"\((\w+)\) when calling the \w+ operation: (.*)", done.stderr)
             raise Refused(*(found.groups() if found else ("CLI", done.stderr)))
@@ -79,10 +74,8 @@ class JavaScript:
     name = "js"
 
     def __init__(self, machine):
-        key_id, secret = machine.keys()
-        self.process = subprocess.Popen(
-            ["node", "drive.mjs"], cwd=wherry.BUILD / "js", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=dict(os.environ, ENDPOINT=machine.endpoint, AWS_REGION=REGION, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY=secret))
+        self.process = subprocess.Popen(["node", "drive.mjs"], cwd=wherry.BUILD / "js", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=machine.sdk_environment())
         self.operations = set(self.call("operations"))
 
     def ask(self, question):
@@ -237,15 +230,12 @@ def services(story, name, definition):
 
 def agent_calls(story):
     assert story.DiscoverPollEndpoint(cluster="default")["endpoint"].startswith("http")
-    no_task = "arn:aws:ecs:us-east-1:000000000000:task/default/" + "0" * 32
-    for operation, members in (
-            ("SubmitTaskStateChange", {"cluster": "default", "task": no_task, "status": "STOPPED"}),
-            ("SubmitContainerStateChange", {"cluster": "default", "task": no_task, "containerName": "main", "status": "STOPPED"}),
-            ("SubmitAttachmentStateChanges", {"cluster": "default", "attachments": [{"attachmentArn": no_task, "status": "ATTACHED"}]})):
-        try:
-            getattr(story, operation)(**members)
-        except Refused as refused:
-            assert refused.code in ("InvalidParameterException", "ClientException"), refused
+    no_task = "arn:aws:ecs:us-east-1:000000000000:task/default/" + "0" * 32      # whose end the agent need not tell again
+    about = {"cluster": "default", "task": no_task, "status": "STOPPED"}
+    assert story.SubmitTaskStateChange(**about)["acknowledgment"] == "ACCEPT"
+    assert story.SubmitContainerStateChange(**about, containerName="main")["acknowledgment"] == "ACCEPT"
+    attached = [{"attachmentArn": no_task, "status": "ATTACHED"}]
+    assert story.SubmitAttachmentStateChanges(cluster="default", attachments=attached)["acknowledgment"] == "ACCEPT"
 
 
 def test_every_built_operation(client, machine, story):
@@ -308,6 +298,4 @@ def test_lists_are_paged(client, machine, story):
         token = page.get("nextToken")
         if not token:
             break
-    if client.name != "cli":                         # which pages by itself
-        assert len(seen) == 5
     assert [arn.rsplit(":", 1)[1] for arn in seen] == [str(i) for i in range(1, 6)]

@@ -28,8 +28,7 @@ def test_the_search_for_leftovers_would_find_them(machine):
         container("main", STAY, portMappings=[{"containerPort": 80}])]))
     machine.wait_task(arn, "RUNNING")
     assert {line.split()[0] for line in machine.leftovers()} == {"process", "mount", "namespace", "cgroup", "table", "link"}
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    machine.end_task(arn)
 
 
 def test_an_exit_code_and_every_timestamp_come_back(machine):
@@ -102,8 +101,7 @@ def test_a_static_and_a_dynamic_port_answer(machine):
     assert bound["free"][0]["containerPort"] == 9090 and bound["free"][0]["hostPort"] >= 1024
     assert http_answer(port) == "fixed\n"
     assert http_answer(bound["free"][0]["hostPort"]) == "free\n"
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    machine.end_task(arn)
 
 
 def test_a_port_is_free_again_after_its_task(machine):
@@ -114,13 +112,11 @@ def test_a_port_is_free_again_after_its_task(machine):
     machine.wait_task(first, "RUNNING")
     refused = machine.ecs.run_task(taskDefinition=definition)
     assert [f["reason"] for f in refused["failures"]] == ["RESOURCE:PORTS"] and refused["tasks"] == []
-    machine.ecs.stop_task(task=first)
-    machine.wait_task(first, "STOPPED")
+    machine.end_task(first)
     second = machine.run_task(definition)
     machine.wait_task(second, "RUNNING")
     http_answer(port)
-    machine.ecs.stop_task(task=second)
-    machine.wait_task(second, "STOPPED")
+    machine.end_task(second)
 
 
 def test_host_networking_is_the_machines(machine):
@@ -128,8 +124,7 @@ def test_host_networking_is_the_machines(machine):
     arn = machine.run_task(machine.register("hosted", SERVE % ("host", port)))
     machine.wait_task(arn, "RUNNING")
     assert http_answer(port) == "host\n"
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    machine.end_task(arn)
 
 
 def test_without_network_there_is_only_the_loopback(machine):
@@ -168,16 +163,14 @@ def test_limits_of_the_task_are_in_its_control_group(machine):
         memory = limits_of(task_id, "memory.max")
     assert share == 0.25
     assert memory == [str(64 << 20)]
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    machine.end_task(arn)
 
 
 def test_a_stop_asks_first(machine):
     arn = machine.run_task(machine.register("polite", "trap 'echo bye; exit 21' TERM; echo up; while :; do sleep 0.05; done"))
     machine.wait_task(arn, "RUNNING")
     eventually(lambda: machine.logs(arn) == ["up"], what="the trap to be set")
-    machine.ecs.stop_task(task=arn)
-    task = machine.wait_task(arn, "STOPPED")
+    task = machine.end_task(arn)
     assert task["containers"][0]["exitCode"] == 21
     assert machine.logs(arn) == ["up", "bye"]
 
@@ -188,8 +181,7 @@ def test_and_kills_after_the_stop_timeout(machine):
     machine.wait_task(arn, "RUNNING")
     eventually(lambda: machine.logs(arn) == ["up"], what="the trap to be set")
     asked = time.monotonic()
-    machine.ecs.stop_task(task=arn)
-    task = machine.wait_task(arn, "STOPPED")
+    task = machine.end_task(arn)
     assert time.monotonic() - asked >= 2
     assert task["containers"][0]["exitCode"] == 137
 

@@ -211,8 +211,7 @@ def test_a_kept_supervisor_lets_containers_live_through_sigterm(machine):
     machine.start()
     assert identity(machine, arn) == before
     assert machine.task(arn)["lastStatus"] == "RUNNING"
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    machine.end_task(arn)
 
 
 def test_down_takes_away_what_a_crash_of_everything_left(machine):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from wherry import STAY, container, eventually, processes, shell
+from wherry import FARGATE, SHELL, STAY, container, eventually, image_layout, processes, shell
 
 pytestmark = pytest.mark.root
 
@@ -48,44 +48,39 @@ def test_nothing_is_left_after_down(new_wherry, tmp_path):
     before = look(own)
     own.start()
     try:
-        own.run("image", "load", str(image(tmp_path)), "--name", "wherry/test:1")
+        own.run("image", "load", image_layout(tmp_path / "layout"), "--name", SHELL)
         run_everything(own)
         meanwhile = look(own)
         for kind in before:
             assert meanwhile[kind] - before[kind], "no %s was there to be taken away" % kind
         own.down()
-        gone = lambda: all(look(own)[kind] <= before[kind] for kind in before)
+
+        def left():
+            now = look(own)
+            return {kind: now[kind] - before[kind] for kind in before if now[kind] - before[kind]}
         try:
-            eventually(gone, 15)
+            eventually(lambda: not left(), 15)
         except AssertionError:
-            left = look(own)
-            raise AssertionError({kind: left[kind] - before[kind] for kind in before if left[kind] - before[kind]}) from None
+            raise AssertionError(left()) from None
     finally:
         if own.process:
             own.give_up()
 
 
-def image(folder):
-    import wherry
-    return wherry.image_layout(folder / "layout")
-
-
 def run_everything(own):
     """A task of each network mode, of both launch types, with volumes and logs."""
-    ec2, efs = own.client(service="ec2"), own.client(service="efs")
-    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    efs = own.client(service="efs")
     system = efs.create_file_system(CreationToken="down")["FileSystemId"]
+    efs.create_mount_target(FileSystemId=system, SubnetId=own.subnet())
     mounts = {"mountPoints": [{"sourceVolume": name, "containerPath": "/" + name} for name in ("bare", "named", "shared")]}
     volumes = [{"name": "bare"}, {"name": "named", "dockerVolumeConfiguration": {"scope": "task"}},
                {"name": "shared", "efsVolumeConfiguration": {"fileSystemId": system}}]
-    network = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet]}}}
     logs = {"logConfiguration": {"logDriver": "awslogs", "options": {
         "awslogs-group": "/down", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p", "awslogs-create-group": "true"}}}
     arns = [own.run_task(own.register("down-" + mode, mode=mode, volumes=volumes, containers=[container("main", STAY, **mounts, **logs)]),
-                         **(network if mode == "awsvpc" else {})) for mode in ("awsvpc", "bridge", "host", "none")]
-    fargate = own.register("down-fargate", mode="awsvpc", cpu="256", memory="512", requiresCompatibilities=["FARGATE"],
-                           executionRoleArn="arn:aws:iam::000000000000:role/execution",
-                           containers=[container("main", STAY, **logs)])
-    arns.append(own.run_task(fargate, launchType="FARGATE", **network))
+                         **(own.network() if mode == "awsvpc" else {})) for mode in ("awsvpc", "bridge", "host", "none")]
+    fargate = own.register("down-fargate", executionRoleArn="arn:aws:iam::000000000000:role/execution",
+                           containers=[container("main", STAY, **logs)], **FARGATE)
+    arns.append(own.run_task(fargate, launchType="FARGATE", **own.network()))
     for arn in arns:
         own.wait_task(arn, "RUNNING")

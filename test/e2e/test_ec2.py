@@ -1,16 +1,13 @@
 """VPCs by the AWS CLI and boto3: the sequences of Terraform, CDK and people; wrong input; what machines hear of it."""
 import json
-import os
 import re
 import signal
-import subprocess
 import threading
 
-import botocore.exceptions
 import pytest
 
 import wherry
-from wherry import REGION, eventually
+from wherry import REGION, eventually, refused
 
 WHERRY = "Wherry_20261121."
 
@@ -18,13 +15,6 @@ WHERRY = "Wherry_20261121."
 @pytest.fixture(scope="module")
 def ec2(server):
     return server.client(service="ec2")
-
-
-def refused(code, call, **members):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**members)
-    assert caught.value.response["Error"]["Code"] == code, caught.value.response["Error"]
-    return caught.value.response["Error"]["Message"]
 
 
 def filters(**wanted):
@@ -54,15 +44,12 @@ def vpc(ec2):
         if group["GroupName"] != "default":
             ec2.delete_security_group(GroupId=group["GroupId"])
     ec2.delete_vpc(VpcId=made["VpcId"])
-    refused("InvalidVpcID.NotFound", ec2.describe_vpcs, VpcIds=[made["VpcId"]])
+    refused(ec2.describe_vpcs, "InvalidVpcID.NotFound", VpcIds=[made["VpcId"]])
 
 
 def cli(server, *arguments):
-    key_id, secret = server.keys()
-    environment = dict(os.environ, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION=REGION, AWS_PAGER="",
-                       AWS_EC2_METADATA_DISABLED="true")
-    done = subprocess.run(["/usr/bin/aws", "--endpoint-url", server.endpoint, "--output", "json", "ec2", *arguments],
-                          env=environment, capture_output=True, text=True, timeout=120, check=False)
+    """Its answer, or what it complains of."""
+    done = server.aws("ec2", *arguments)
     return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else done.stdout + done.stderr
 
 
@@ -118,12 +105,12 @@ def test_a_public_subnet_is_built_and_taken_back(ec2, vpc):
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
     assert ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)["Return"]
-    refused("RouteAlreadyExists", ec2.create_route, RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    refused(ec2.create_route, "RouteAlreadyExists", RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
     ec2.replace_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
     association = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet["SubnetId"])
     assert association["AssociationState"]["State"] == "associated"
-    refused("DependencyViolation", ec2.delete_vpc, VpcId=vpc)
-    refused("DependencyViolation", ec2.delete_route_table, RouteTableId=table)
+    refused(ec2.delete_vpc, "DependencyViolation", VpcId=vpc)
+    refused(ec2.delete_route_table, "DependencyViolation", RouteTableId=table)
     ec2.disassociate_route_table(AssociationId=association["AssociationId"])
     ec2.delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0")
 
@@ -135,35 +122,35 @@ def test_interfaces_and_elastic_addresses(ec2, vpc):
     interface = ec2.create_network_interface(SubnetId=subnet, Description="mine")["NetworkInterface"]
     ec2.get_waiter("network_interface_available").wait(NetworkInterfaceIds=[interface["NetworkInterfaceId"]])
     assert interface["PrivateIpAddress"] == "10.7.2.4" and interface["MacAddress"].startswith("02:")
-    refused("InvalidIPAddress.InUse", ec2.create_network_interface, SubnetId=subnet, PrivateIpAddress="10.7.2.4")
+    refused(ec2.create_network_interface, "InvalidIPAddress.InUse", SubnetId=subnet, PrivateIpAddress="10.7.2.4")
     address = ec2.allocate_address(Domain="vpc")
     associated = ec2.associate_address(AllocationId=address["AllocationId"], NetworkInterfaceId=interface["NetworkInterfaceId"])
     shown = ec2.describe_network_interfaces(Filters=filters(association__public_ip=address["PublicIp"]))["NetworkInterfaces"]
     assert shown[0]["Association"]["AssociationId"] == associated["AssociationId"]
-    refused("DependencyViolation", ec2.detach_internet_gateway, InternetGatewayId=gateway, VpcId=vpc)
-    refused("InvalidIPAddress.InUse", ec2.release_address, AllocationId=address["AllocationId"])
+    refused(ec2.detach_internet_gateway, "DependencyViolation", InternetGatewayId=gateway, VpcId=vpc)
+    refused(ec2.release_address, "InvalidIPAddress.InUse", AllocationId=address["AllocationId"])
     ec2.disassociate_address(AssociationId=associated["AssociationId"])
     ec2.release_address(AllocationId=address["AllocationId"])
-    refused("InvalidAllocationID.NotFound", ec2.describe_addresses, AllocationIds=[address["AllocationId"]])
+    refused(ec2.describe_addresses, "InvalidAllocationID.NotFound", AllocationIds=[address["AllocationId"]])
 
 
 def test_rules_of_groups(ec2, vpc):
     web = ec2.create_security_group(GroupName="web", Description="d", VpcId=vpc)["GroupId"]
     db = ec2.create_security_group(GroupName="db", Description="d", VpcId=vpc)["GroupId"]
-    refused("InvalidGroup.Duplicate", ec2.create_security_group, GroupName="web", Description="d", VpcId=vpc)
+    refused(ec2.create_security_group, "InvalidGroup.Duplicate", GroupName="web", Description="d", VpcId=vpc)
     permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": web, "Description": "app"}]}
     made = ec2.authorize_security_group_ingress(GroupId=db, IpPermissions=[permission, {
         "IpProtocol": "icmp", "FromPort": -1, "ToPort": -1, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}], TagSpecifications=[
             {"ResourceType": "security-group-rule", "Tags": [{"Key": "a", "Value": "b"}]}])["SecurityGroupRules"]
     assert made[0]["ReferencedGroupInfo"]["GroupId"] == web and made[0]["Tags"] == [{"Key": "a", "Value": "b"}]
-    refused("DependencyViolation", ec2.delete_security_group, GroupId=web)
+    refused(ec2.delete_security_group, "DependencyViolation", GroupId=web)
     pages = ec2.get_paginator("describe_security_group_rules").paginate(Filters=filters(group_id=db), PaginationConfig={"PageSize": 5})
     assert len([rule for page in pages for rule in page["SecurityGroupRules"]]) == 3
     shown = ec2.describe_security_groups(GroupIds=[db])["SecurityGroups"][0]
     assert {entry["IpProtocol"] for entry in shown["IpPermissions"]} == {"tcp", "icmp"}
     ec2.revoke_security_group_ingress(GroupId=db, SecurityGroupRuleIds=[made[1]["SecurityGroupRuleId"]])
     ec2.revoke_security_group_ingress(GroupId=db, IpPermissions=[permission])
-    refused("InvalidPermission.NotFound", ec2.revoke_security_group_ingress, GroupId=db, IpPermissions=[permission])
+    refused(ec2.revoke_security_group_ingress, "InvalidPermission.NotFound", GroupId=db, IpPermissions=[permission])
     ec2.revoke_security_group_egress(GroupId=db, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}])
     assert ec2.describe_security_groups(GroupIds=[db])["SecurityGroups"][0]["IpPermissionsEgress"] == []
 
@@ -191,7 +178,7 @@ def test_rules_of_groups(ec2, vpc):
     ("run_instances", {"MinCount": 1, "MaxCount": 1}, "UnsupportedOperation"),
 ])
 def test_wrong_input_has_awss_codes(ec2, operation, members, code):
-    refused(code, getattr(ec2, operation), **members)
+    refused(getattr(ec2, operation), code, **members)
 
 
 # ---- what machines hear
@@ -217,7 +204,7 @@ def test_a_machine_may_watch_with_the_agents_key_and_is_told_everything_first(se
     news = reply.json
     assert news["full"] and news["interfaces"] == [] and news["groups"] == []
     assert watch(server, instance.replace(instance[-4:], "0000"), keys=agent).status == 400
-    refused("UnauthorizedOperation", server.client(service="ec2", keys=agent).describe_vpcs)
+    refused(server.client(service="ec2", keys=agent).describe_vpcs, "UnauthorizedOperation")
 
 
 def calls_under_way(server):

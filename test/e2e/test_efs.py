@@ -1,13 +1,12 @@
 """EFS as its users know it: the AWS CLI and boto3 make file systems, mount targets and access points; a restart keeps them."""
 import json
 import os
-import subprocess
 
 import botocore.exceptions
 import pytest
 
 import wherry
-from wherry import container
+from wherry import FARGATE, container, eventually, refused, running
 
 
 @pytest.fixture
@@ -27,24 +26,13 @@ def subnets(ec2):
     return {subnet["AvailabilityZone"]: subnet for subnet in found}
 
 
-def refused(call, code, status, **members):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**members)
-    response = caught.value.response
-    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (code, status), response
-    return response
-
-
 def make(efs, token, **more):
     return efs.create_file_system(CreationToken=token, **more)["FileSystemId"]
 
 
 def cli(server, *arguments):
-    key_id, secret = server.keys()
-    environment = dict(os.environ, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION=wherry.REGION,
-                       AWS_PAGER="", AWS_EC2_METADATA_DISABLED="true")
-    done = subprocess.run(["aws", "efs", *arguments, "--endpoint-url", server.endpoint, "--output", "json"], env=environment,
-                          capture_output=True, text=True, timeout=60, check=False)
+    """Its answer, or what it complains of."""
+    done = server.aws("efs", *arguments)
     if done.returncode:
         return done.stderr.strip()
     return json.loads(done.stdout) if done.stdout.strip() else None
@@ -77,9 +65,9 @@ def test_the_cli_tells_the_whole_story(server, subnets):
 
 def test_a_token_makes_one_file_system(efs):
     identity = make(efs, "once")
-    assert refused(efs.create_file_system, "FileSystemAlreadyExists", 409, CreationToken="once")["FileSystemId"] == identity
+    assert refused(efs.create_file_system, "FileSystemAlreadyExists", status=409, CreationToken="once")["FileSystemId"] == identity
     point = efs.create_access_point(ClientToken="once", FileSystemId=identity)["AccessPointId"]
-    again = refused(efs.create_access_point, "AccessPointAlreadyExists", 409, ClientToken="once", FileSystemId=identity)
+    again = refused(efs.create_access_point, "AccessPointAlreadyExists", status=409, ClientToken="once", FileSystemId=identity)
     assert again["AccessPointId"] == point
 
 
@@ -102,7 +90,7 @@ def test_pages_follow_each_other(efs):
     found = [one["FileSystemId"] for page in efs.get_paginator("describe_file_systems").paginate(PaginationConfig={"PageSize": 2})
              for one in page["FileSystems"]]
     assert made <= set(found) and len(found) == len(set(found))
-    refused(efs.describe_file_systems, "BadRequest", 400, Marker="nowhere")
+    refused(efs.describe_file_systems, "BadRequest", status=400, Marker="nowhere")
 
 
 def test_a_mount_target_is_an_interface_in_its_subnet(efs, ec2, subnets):
@@ -118,19 +106,17 @@ def test_a_mount_target_is_an_interface_in_its_subnet(efs, ec2, subnets):
     efs.modify_mount_target_security_groups(MountTargetId=name, SecurityGroups=[default])
     interface = ec2.describe_network_interfaces(NetworkInterfaceIds=[target["NetworkInterfaceId"]])["NetworkInterfaces"][0]
     assert [one["GroupId"] for one in interface["Groups"]] == [default]
-    refused(efs.create_mount_target, "MountTargetConflict", 409, FileSystemId=identity, SubnetId=subnet["SubnetId"])
-    refused(efs.create_mount_target, "SubnetNotFound", 400, FileSystemId=identity, SubnetId="subnet-0123456789abcdef0")
-    refused(efs.create_mount_target, "IpAddressInUse", 409, FileSystemId=make(efs, "same address"), SubnetId=subnet["SubnetId"],
+    refused(efs.create_mount_target, "MountTargetConflict", status=409, FileSystemId=identity, SubnetId=subnet["SubnetId"])
+    refused(efs.create_mount_target, "SubnetNotFound", status=400, FileSystemId=identity, SubnetId="subnet-0123456789abcdef0")
+    refused(efs.create_mount_target, "IpAddressInUse", status=409, FileSystemId=make(efs, "same address"), SubnetId=subnet["SubnetId"],
             IpAddress=target["IpAddress"])
-    refused(efs.create_mount_target, "SecurityGroupNotFound", 400, FileSystemId=make(efs, "no group"), SubnetId=subnet["SubnetId"],
+    refused(efs.create_mount_target, "SecurityGroupNotFound", status=400, FileSystemId=make(efs, "no group"), SubnetId=subnet["SubnetId"],
             SecurityGroups=["sg-0123456789abcdef0"])
     with pytest.raises(botocore.exceptions.ClientError, match="OperationNotPermitted|InUse|UnauthorizedOperation"):
         ec2.delete_network_interface(NetworkInterfaceId=target["NetworkInterfaceId"])
-    with pytest.raises(botocore.exceptions.ClientError, match="DependencyViolation"):
-        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    refused(ec2.delete_subnet, "DependencyViolation", SubnetId=subnet["SubnetId"])
     efs.delete_mount_target(MountTargetId=name)
-    with pytest.raises(botocore.exceptions.ClientError, match="InvalidNetworkInterfaceID.NotFound"):
-        ec2.describe_network_interfaces(NetworkInterfaceIds=[target["NetworkInterfaceId"]])
+    refused(ec2.describe_network_interfaces, "InvalidNetworkInterfaceID.NotFound", NetworkInterfaceIds=[target["NetworkInterfaceId"]])
     assert efs.describe_mount_targets(FileSystemId=identity)["MountTargets"] == []
 
 
@@ -144,41 +130,45 @@ def test_wrong_root_directories_are_refused(server, root, text):
     efs = server.client(service="efs", checks=False)
     identity = efs.describe_file_systems()["FileSystems"]
     identity = identity[0]["FileSystemId"] if identity else make(efs, "roots")
-    response = refused(efs.create_access_point, "BadRequest", 400, ClientToken="root", FileSystemId=identity, RootDirectory=root)
-    assert text in response["Error"]["Message"]
+    refused(efs.create_access_point, "BadRequest", text, 400, ClientToken="root", FileSystemId=identity, RootDirectory=root)
 
 
 def test_what_is_not_built_says_so(efs):
     identity = make(efs, "none")
-    refused(efs.describe_file_system_policy, "PolicyNotFound", 404, FileSystemId=identity)
-    refused(efs.describe_backup_policy, "PolicyNotFound", 404, FileSystemId=identity)
-    refused(efs.describe_replication_configurations, "ReplicationNotFound", 404, FileSystemId=identity)
+    refused(efs.describe_file_system_policy, "PolicyNotFound", status=404, FileSystemId=identity)
+    refused(efs.describe_backup_policy, "PolicyNotFound", status=404, FileSystemId=identity)
+    refused(efs.describe_replication_configurations, "ReplicationNotFound", status=404, FileSystemId=identity)
     assert efs.describe_lifecycle_configuration(FileSystemId=identity)["LifecyclePolicies"] == []
-    refused(efs.create_file_system, "BadRequest", 400, CreationToken="backup", Backup=True)
-    refused(efs.put_backup_policy, "UnsupportedFeatureException", 400, FileSystemId=identity, BackupPolicy={"Status": "ENABLED"})
+    refused(efs.create_file_system, "BadRequest", status=400, CreationToken="backup", Backup=True)
+    refused(efs.put_backup_policy, "UnsupportedFeatureException", status=400, FileSystemId=identity, BackupPolicy={"Status": "ENABLED"})
 
 
 def test_file_systems_outlive_the_server(new_wherry, tmp_path):
-    own = new_wherry(tmp_path / "data", agent=False, supervised=False)
-    try:
-        efs, ec2 = own.client(service="efs"), own.client(service="ec2")
-        subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    with running(new_wherry(tmp_path / "data", agent=False, supervised=False)) as own:
+        efs = own.client(service="efs")
         identity = make(efs, "kept", Tags=[{"Key": "Name", "Value": "kept"}])
-        efs.create_mount_target(FileSystemId=identity, SubnetId=subnet)
+        efs.create_mount_target(FileSystemId=identity, SubnetId=own.subnet())
         efs.create_access_point(ClientToken="kept", FileSystemId=identity, PosixUser={"Uid": 4294967295, "Gid": 0})
-        before = [efs.describe_file_systems()["FileSystems"], efs.describe_mount_targets(FileSystemId=identity)["MountTargets"],
-                  efs.describe_access_points(FileSystemId=identity)["AccessPoints"]]
+
+        def everything():
+            return [efs.describe_file_systems()["FileSystems"], efs.describe_mount_targets(FileSystemId=identity)["MountTargets"],
+                    efs.describe_access_points(FileSystemId=identity)["AccessPoints"]]
+        before = everything()
+        assert all(before)
         own.crash("server")
         own.wait_health()
-        after = [efs.describe_file_systems()["FileSystems"], efs.describe_mount_targets(FileSystemId=identity)["MountTargets"],
-                 efs.describe_access_points(FileSystemId=identity)["AccessPoints"]]
-        assert after == before
-        refused(efs.create_file_system, "FileSystemAlreadyExists", 409, CreationToken="kept")
-    finally:
-        own.down()
+        assert everything() == before
+        refused(efs.create_file_system, "FileSystemAlreadyExists", status=409, CreationToken="kept")
 
 
 # ---- volumes of tasks: files on this machine's disk, below DATA/efs
+def mounted(machine, token):
+    """A file system that tasks can mount, and its mount target."""
+    efs = machine.client(service="efs")
+    system = make(efs, token)
+    return system, efs.create_mount_target(FileSystemId=system, SubnetId=machine.subnet())["MountTargetId"]
+
+
 def volume(system, root=None, point=None):
     more = {"rootDirectory": root} if root else {}
     if point:
@@ -187,16 +177,13 @@ def volume(system, root=None, point=None):
     return {"name": "v", "efsVolumeConfiguration": {"fileSystemId": system, **more}}
 
 
-def start(machine, script, what, user=None, read_only=False, fargate=False):
+def start(machine, script, what, user=None, read_only=False, fargate=False, network=None):
     """A task whose container "main" has the volume at /v."""
     more = {"user": user} if user else {}
     main = container("main", script, mountPoints=[{"sourceVolume": "v", "containerPath": "/v", "readOnly": read_only}], **more)
     if not fargate:
         return machine.run_task(machine.register("files", containers=[main], volumes=[what], mode="none"))
-    subnet = machine.client(service="ec2").describe_subnets()["Subnets"][0]["SubnetId"]
-    definition = machine.register("far", containers=[main], volumes=[what], mode="awsvpc", cpu="256", memory="512",
-                                  requiresCompatibilities=["FARGATE"])
-    return machine.run_task(definition, launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}})
+    return machine.run_task(machine.register("far", containers=[main], volumes=[what], **FARGATE), launchType="FARGATE", **(network or machine.network()))
 
 
 def end(machine, arn):
@@ -214,7 +201,7 @@ def owner(path):
 @pytest.mark.root
 def test_an_access_point_gives_its_identity_to_all_tasks(machine):
     efs = machine.client(service="efs")
-    system = make(efs, "identity")
+    system, _ = mounted(machine, "identity")
     point = efs.create_access_point(ClientToken="p", FileSystemId=system, PosixUser={"Uid": 5001, "Gid": 5002, "SecondaryGids": [5003]},
                                     RootDirectory={"Path": "/team/data", "CreationInfo": {
                                         "OwnerUid": 5001, "OwnerGid": 5002, "Permissions": "0750"}})["AccessPointId"]
@@ -238,7 +225,7 @@ def test_an_access_point_gives_its_identity_to_all_tasks(machine):
 
 @pytest.mark.root
 def test_a_file_system_is_shared_by_tasks_and_outlives_them(machine):
-    system = make(machine.client(service="efs"), "shared")
+    system, _ = mounted(machine, "shared")
     first = start(machine, "mkdir /v/sub; echo ping > /v/sub/ping; until [ -e /v/sub/pong ]; do sleep 0.05; done; cat /v/sub/pong",
                   volume(system))
     eventually_there(os.path.join(machine.data, "efs", system, "sub", "ping"))
@@ -251,17 +238,62 @@ def test_a_file_system_is_shared_by_tasks_and_outlives_them(machine):
 
 
 def eventually_there(path):
-    wherry.eventually(lambda: os.path.exists(path), what=path)
+    eventually(lambda: os.path.exists(path), what=path)
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("by_point", [False, True])
 def test_a_root_directory_that_is_not_there_ends_the_start(machine, by_point):
     efs = machine.client(service="efs")
-    system = make(efs, "missing %s" % by_point)
+    system, _ = mounted(machine, "missing %s" % by_point)
     point = efs.create_access_point(ClientToken="m", FileSystemId=system, RootDirectory={"Path": "/none"})["AccessPointId"] if by_point else None
     arn = start(machine, "true", volume(system, root=None if by_point else "/none", point=point))
     task = machine.wait_task(arn, "STOPPED")
     assert task["stopCode"] == "TaskFailedToStart"
     assert task["stoppedReason"].startswith("ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: "), task
     assert "No such file" in task["stoppedReason"]
+
+
+def fails_to_mount(machine, system, **more):
+    task = machine.wait_task(start(machine, "true", volume(system), **more), "STOPPED")
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: ")
+    assert ('Failed to resolve "%s.efs.us-east-1.amazonaws.com" - check that your file system ID is correct, and ensure that the VPC '
+            'has an EFS mount target for this file system ID' % system) in task["stoppedReason"], task
+
+
+@pytest.mark.root
+def test_a_file_system_is_mounted_where_it_has_a_mount_target(machine):
+    efs, ec2 = machine.client(service="efs"), machine.client(service="ec2")
+    system, network = make(efs, "nowhere"), machine.network()
+    fails_to_mount(machine, system)
+    fails_to_mount(machine, "fs-0123456789abcdef0")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    target = efs.create_mount_target(FileSystemId=system, SubnetId=subnet)["MountTargetId"]
+    fails_to_mount(machine, system, fargate=True, network=network)       # its interface is in the default VPC
+    assert end(machine, start(machine, "echo mounted", volume(system))) == ["mounted"]
+    efs.delete_mount_target(MountTargetId=target)
+    ec2.delete_subnet(SubnetId=subnet)                  # so that the other tests find the default VPC's
+    ec2.delete_vpc(VpcId=vpc)
+
+
+@pytest.mark.root
+def test_the_files_of_a_deleted_file_system_go(machine):
+    efs = machine.client(service="efs")
+    (used, used_target), (unused, unused_target), (kept, _) = (mounted(machine, name) for name in ("used", "unused", "kept"))
+    folder = {name: os.path.join(machine.data, "efs", name) for name in (used, unused, kept, "fs-0123456789abcdef0")}
+    for name in (unused, kept):
+        end(machine, start(machine, "mkdir /v/sub; echo x > /v/sub/file", volume(name)))
+    stays = start(machine, "echo x > /v/file; " + wherry.STAY, volume(used))
+    eventually_there(folder[used] + "/file")
+    os.mkdir(folder["fs-0123456789abcdef0"])            # the server knows nothing of it
+    for name, target in ((used, used_target), (unused, unused_target)):
+        efs.delete_mount_target(MountTargetId=target)
+        efs.delete_file_system(FileSystemId=name)
+    machine.crash("agent")                              # it asks when it starts
+    eventually(lambda: not os.path.exists(folder[unused]), 60, what="the end of " + folder[unused])
+    assert os.path.exists(folder[used] + "/file")       # of the same answer; but a task has it
+    machine.ecs.stop_task(task=stays)
+    eventually(lambda: not os.path.exists(folder[used]), 60, what="the end of " + folder[used])
+    assert os.path.exists(folder[kept] + "/sub/file") and os.path.exists(folder["fs-0123456789abcdef0"])

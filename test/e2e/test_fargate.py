@@ -5,54 +5,27 @@ import subprocess
 import pytest
 
 import wherry
-from wherry import STAY, container, eventually
+from wherry import FARGATE, STAY, container, eventually, interface_of
 
 pytestmark = pytest.mark.root
 
 
-def subnet(machine):
-    return machine.client(service="ec2").describe_subnets()["Subnets"][0]["SubnetId"]
-
-
-def network(machine, **more):
-    return {"awsvpcConfiguration": {"subnets": [subnet(machine)], **more}}
-
-
-def register(machine, family, command, **more):
+def register(machine, family, command):
     """Stopped soon, also when the signal comes before the shell's trap."""
-    return machine.register(family, containers=[dict(container("main", command), stopTimeout=2)], mode="awsvpc", cpu="256", memory="512",
-                            requiresCompatibilities=["FARGATE"], **more)
-
-
-def described(machine, arn, **where):
-    return machine.ecs.describe_tasks(tasks=[arn], **where)["tasks"][0]
+    return machine.register(family, containers=[container("main", command, stopTimeout=2)], **FARGATE)
 
 
 def run_fargate(machine, definition, **more):
-    reply = machine.ecs.run_task(taskDefinition=definition, launchType="FARGATE", networkConfiguration=network(machine), **more)
+    reply = machine.ecs.run_task(taskDefinition=definition, launchType="FARGATE", **machine.network(), **more)
     assert reply["failures"] == []
     return reply["tasks"][0]
-
-
-@pytest.fixture(scope="module")
-def machine(layout, tmp_path_factory):
-    up = wherry.Wherry(tmp_path_factory.mktemp("fargate") / "data").start()
-    try:
-        up.run("image", "load", str(layout), "--name", wherry.SHELL)
-        yield up
-        up.stop_all()
-        up.down()
-    finally:
-        if up.process:
-            up.give_up()
 
 
 def test_a_task_runs_to_its_end_and_shows_no_instance(machine):
     created = run_fargate(machine, register(machine, "short", "exit 7"))
     assert created["lastStatus"] == "PROVISIONING"
     assert created["attachments"][0]["status"] == "PRECREATED"
-    task = eventually(lambda: [t for t in [described(machine, created["taskArn"])] if t["lastStatus"] == "STOPPED"],
-                      what="the task's end")[0]
+    task = machine.wait_task(created["taskArn"], "STOPPED")
     assert task["containers"][0].get("exitCode") == 7, task
     assert task["launchType"] == "FARGATE" and "containerInstanceArn" not in task
     assert (task["platformVersion"], task["platformFamily"]) == ("1.4.0", "Linux")
@@ -63,9 +36,8 @@ def test_a_task_runs_to_its_end_and_shows_no_instance(machine):
 def test_a_running_task_has_an_interface_and_one_ledger_counts_it(machine):
     before = machine.instances()[0]
     created = run_fargate(machine, register(machine, "long", STAY), startedBy="test")
-    task = eventually(lambda: [t for t in [described(machine, created["taskArn"])] if t["lastStatus"] == "RUNNING"],
-                      what="RUNNING")[0]
-    details = {d["name"]: d["value"] for d in task["attachments"][0]["details"]}
+    task = machine.wait_task(created["taskArn"], "RUNNING")
+    details = interface_of(task)
     assert task["attachments"][0]["status"] == "ATTACHED"
     assert task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"] == details["privateIPv4Address"]
     after = machine.instances()[0]
@@ -82,7 +54,7 @@ def test_a_running_task_has_an_interface_and_one_ledger_counts_it(machine):
 
 def test_a_service_runs_on_fargate(machine):
     machine.ecs.create_service(serviceName="web", taskDefinition=register(machine, "web", STAY), desiredCount=2,
-                               launchType="FARGATE", networkConfiguration=network(machine, assignPublicIp="ENABLED"))
+                               launchType="FARGATE", **machine.network(assignPublicIp="ENABLED"))
     service = eventually(lambda: [s for s in machine.ecs.describe_services(services=["web"])["services"]
                                   if s["runningCount"] == 2 and s["deployments"][0]["rolloutState"] == "COMPLETED"],
                          what="a steady service")[0]
@@ -109,9 +81,12 @@ def test_a_machine_of_the_pool_alone_is_in_no_cluster(layout, tmp_path):
             server.ecs.list_container_instances(cluster="wherry-fargate")
         definition = register(server, "alone", "exit 3")
         task = eventually(lambda: server.ecs.run_task(cluster="mine", taskDefinition=definition, launchType="FARGATE",
-                                                      networkConfiguration=network(server))["tasks"], what="room")[0]
-        ended = eventually(lambda: [t for t in [described(server, task["taskArn"], cluster="mine")] if t["lastStatus"] == "STOPPED"],
-                           what="the task's end")[0]
+                                                      **server.network())["tasks"], what="room")[0]
+
+        def ended():
+            found = server.ecs.describe_tasks(cluster="mine", tasks=[task["taskArn"]])["tasks"][0]
+            return found if found["lastStatus"] == "STOPPED" else None
+        ended = eventually(ended, what="the task's end")
         assert ended["containers"][0].get("exitCode") == 3, ended
         assert server.ecs.list_container_instances(cluster="mine")["containerInstanceArns"] == []
         agent.send_signal(signal.SIGUSR1)

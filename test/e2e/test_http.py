@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import ssl
@@ -22,12 +23,13 @@ import uuid
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("WHERRY_BUILD", ROOT / "build")).resolve()
+from wherry import BUILD, eventually
+
 PROGRAM = os.environ.get("WHERRY_HTTP_SERVER", str(BUILD / "wherry"))
 STANDIN = str(BUILD / "test" / "server_standin")
 KEY_ID, SECRET, REGION = "test", "a secret for tests", "us-east-1"
 TARGET = "AmazonEC2ContainerServiceV20141113."
+HEALTH = b"GET /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n"
 INVALID_SIGNATURE = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details.")
@@ -174,7 +176,7 @@ def test_request_ids_differ(server):
 
 
 def test_health_and_metrics_need_no_signature(server):
-    status, _, body = exchange(server, b"GET /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n")
+    status, _, body = exchange(server, HEALTH)
     assert status == 200 and json.loads(body)["status"] == "ok"
     call(server, "ListClusters")
     status, headers, body = exchange(server, b"GET /_wherry/metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -185,8 +187,7 @@ def test_health_and_metrics_need_no_signature(server):
 
 def test_head_of_health_has_no_body(server):
     with server.connect() as sock:
-        sock.sendall(b"HEAD /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n"
-                     b"GET /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(HEALTH.replace(b"GET", b"HEAD") + HEALTH)
         stream = sock.makefile("rb")
         assert read_reply(stream, head_only=True)[0] == 200
         assert json.loads(read_reply(stream)[2])["status"] == "ok"
@@ -331,7 +332,7 @@ def test_http_1_0_closes_unless_asked_to_stay(server):
 def test_pipelined_requests_are_answered_in_order(server):
     one = call_bytes(server, "ListClusters") + b"{}"
     bad = call_bytes(server, "NoSuchOperation") + b"{}"
-    page = b"GET /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n"
+    page = HEALTH
     replies = exchange(server, (one + bad + page) * 40, replies=120)
     assert [status for status, _, _ in replies] == [200, 400, 200] * 40
     assert all(b"clusterArns" in replies[i][2] and b"Unknown" in replies[i + 1][2] and b"ok" in replies[i + 2][2]
@@ -388,7 +389,6 @@ def drip(sock, data, pause):
 
 
 def wait_readable(sock, timeout):
-    import select
     return bool(select.select([sock], [], [], timeout)[0])
 
 
@@ -411,7 +411,7 @@ def test_a_silent_connection_is_cut_after_ten_seconds(server):
 def test_a_trickled_body_is_cut(server):
     with server.connect(timeout=30) as sock:
         started = time.monotonic()
-        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        sock.sendall(call_bytes(server, "ListClusters", framing="Content-Length: 100000\r\n"))
         drip(sock, b"y" * 100, 0.3)
         status, _, _ = read_reply(sock.makefile("rb"))
         assert status == 408 and 9 < time.monotonic() - started < 13
@@ -425,6 +425,111 @@ def test_a_slow_but_steady_body_lives(server):
             sock.sendall(body[i:i + 300])
             time.sleep(0.4)
         assert read_reply(sock.makefile("rb"))[0] == 200
+
+
+# ---- large bodies
+
+SHARE, ROOM, LOGS_BODY = 16384, 128 << 20, 8 << 20
+
+
+@pytest.mark.parametrize("change, name", [
+    (dict(drop=("Authorization",)), "MissingAuthenticationTokenException"),
+    (dict(key_id="nobody"), "UnrecognizedClientException"),
+])
+def test_of_a_stranger_no_more_is_read_than_any_body_may_have(server, change, name):
+    with server.connect() as sock:
+        sock.sendall(call_bytes(server, "ListClusters", framing=f"Content-Length: {SHARE + 1}\r\n", **change))
+        reply = read_reply(sock.makefile("rb"))
+        assert error_of(reply)[1] == name and reply[1]["connection"] == "close"
+    body = b" " * SHARE
+    with server.connect() as sock:
+        sock.sendall(call_bytes(server, "ListClusters", body, **change))
+        assert not wait_readable(sock, 0.3)
+        sock.sendall(body)
+        reply = read_reply(sock.makefile("rb"))
+        assert error_of(reply)[1] == name and "connection" not in reply[1]
+    chunked = call_bytes(server, "ListClusters", framing="Transfer-Encoding: chunked\r\n", **change)
+    assert exchange(server, chunked + b"4001\r\n" + b" " * (SHARE + 1))[0] == 413
+
+
+def figure(server, name):
+    page = exchange(server, b"GET /_wherry/metrics HTTP/1.1\r\nHost: x\r\n\r\n")[2].decode()
+    return int(re.search(rf"^wherry_{name} (\d+)$", page, re.M).group(1))
+
+
+def await_figure(server, name, value):
+    deadline = time.monotonic() + 20
+    while figure(server, name) != value:
+        assert time.monotonic() < deadline, (name, figure(server, name))
+        time.sleep(0.05)
+
+
+def announce(server, length):
+    """A connection that says that a body for PutLogEvents comes, and waits to be told to go on."""
+    sock = server.connect(timeout=40)
+    sock.sendall(call_bytes(server, "", extra={"X-Amz-Target": "Logs_20140328.PutLogEvents"}.items(), service="logs",
+                            framing=f"Content-Length: {length}\r\nExpect: 100-continue\r\n"))
+    return sock
+
+
+def may_go_on(sock):
+    return read_reply(sock.makefile("rb"))[0] == 100
+
+
+def test_large_bodies_wait_until_there_is_room(server):
+    holders = [announce(server, LOGS_BODY) for _ in range(ROOM // LOGS_BODY - 1)]
+    holders.append(announce(server, LOGS_BODY - SHARE - 1))
+    assert all(may_go_on(sock) for sock in holders)
+    last = announce(server, SHARE + 1)
+    assert may_go_on(last)
+    await_figure(server, "bodies_bytes", ROOM)
+    first, second, third = (announce(server, length) for length in (LOGS_BODY, SHARE + 1, SHARE + 1))
+    await_figure(server, "bodies_waiting", 3)
+    # What is small does not wait, and neither does who waits hold up who does not.
+    assert call(server, "ListClusters", b'{"x":"' + b"y" * 8000 + b'"}')[0] == 200
+    last.close()
+    await_figure(server, "bodies_bytes", ROOM - SHARE - 1)  # nobody overtakes the first
+    assert figure(server, "bodies_waiting") == 3
+    holders.pop().close()
+    assert may_go_on(first)
+    await_figure(server, "bodies_waiting", 2)
+    holders.pop().close()
+    assert may_go_on(second) and may_go_on(third)
+    for sock in [*holders, first, second, third]:
+        sock.close()
+    await_figure(server, "bodies_bytes", 0)
+
+
+def test_a_large_body_after_other_requests_waits_for_their_answers_and_is_answered(server):
+    body = b'{"x":"' + b"y" * 100000 + b'"}'
+    with server.connect() as sock:
+        sock.sendall((call_bytes(server, "ListClusters") + b"{}") * 5 + call_bytes(server, "ListClusters", body) + body +
+                     call_bytes(server, "ListClusters") + b"{}")
+        stream = sock.makefile("rb")
+        assert [read_reply(stream)[0] for _ in range(7)] == [200] * 7
+    await_figure(server, "bodies_bytes", 0)
+
+
+def test_who_holds_room_slowly_makes_way_and_who_waits_too_long_is_told(server):
+    holders = [announce(server, LOGS_BODY) for _ in range(ROOM // LOGS_BODY)]
+    assert all(may_go_on(sock) for sock in holders)
+    first, second = announce(server, LOGS_BODY), announce(server, LOGS_BODY)
+    await_figure(server, "bodies_waiting", 2)
+    # One is fast enough where nobody waits; the others always are.
+    deadline = time.monotonic() + 40
+    while not wait_readable(second, 0) and time.monotonic() < deadline:
+        for sock in [*holders[1:], *([first] if wait_readable(first, 0) else [])]:
+            sock.sendall(b" " * 150000)
+        holders[0].sendall(b" " * 1000) if not wait_readable(holders[0], 0) else None
+        time.sleep(0.5)
+    assert read_reply(holders[0].makefile("rb"))[0] == 408
+    assert may_go_on(first)
+    reply = read_reply(second.makefile("rb"))
+    assert reply[0] == 503 and reply[1]["retry-after"] == "1" and reply[1]["connection"] == "close"
+    assert error_of(reply)[1] == "ServiceUnavailableException"
+    for sock in [*holders, first, second]:
+        sock.close()
+    await_figure(server, "bodies_bytes", 0)
 
 
 # ---- decoding
@@ -717,7 +822,7 @@ def test_tls_with_a_certificate_of_our_own():
         with pytest.raises((ssl.SSLError, ConnectionError)):
             old.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=5))
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain:
-            plain.sendall(b"GET /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n")
+            plain.sendall(HEALTH)
             assert b"HTTP/1.1" not in plain.recv(1000)
     finally:
         assert server.stop() == 0
@@ -728,21 +833,27 @@ def test_graceful_shutdown_says_goodbye():
     channel = Channel(server, "/telemetry/ws", "cluster=a&containerInstance=b")
     idle, half = server.connect(), server.connect()
     data = call_bytes(server, "ListClusters") + b"{}"
-    half.sendall(data[:50])
-    time.sleep(0.2)
+    half.sendall(data + data[:50])
+    stream = half.makefile("rb")
+    assert read_reply(stream)[0] == 200                  # what came with it was read, too
     server.process.send_signal(signal.SIGTERM)
     assert channel.receive() == (8, struct.pack(">H", 1001))
     channel.send(struct.pack(">H", 1001), opcode=8)
     assert idle.recv(10) == b""
-    with pytest.raises(OSError):                         # each thread closes its own listener, soon
-        for _ in range(200):
-            server.connect(timeout=1).close()
-            time.sleep(0.01)
+    eventually(lambda: not takes_connections(server), 10, 0.01, "each thread to close its own listener")
     half.sendall(data[50:])
-    status, headers, _ = read_reply(half.makefile("rb"))
+    status, headers, _ = read_reply(stream)
     assert status == 200 and headers["connection"] == "close"
     half.close()
     assert server.stop() == 0
+
+
+def takes_connections(server):
+    try:
+        server.connect(timeout=1).close()
+        return True
+    except OSError:
+        return False
 
 
 def test_what_was_answered_survives_kill_9():
@@ -782,24 +893,23 @@ def test_connections_over_the_limit_are_turned_away():
         for _ in range(400 - 128):
             held.append(limited.connect())
         # The kernel takes connections before the threads do.
-        health = b"GET /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n"
-        while json.loads(exchange_on(held[0], health)[2])["connections"] < len(held):
-            time.sleep(0.01)
+        eventually(lambda: connections_of(held[0]) == len(held), what="as many connections as are open")
         with limited.connect() as sock:
             status, headers, body = read_reply(sock.makefile("rb"))
         assert status == 503 and json.loads(body)["__type"] == "ServiceUnavailableException"
         held.pop().close()
-        time.sleep(0.3)
-        assert exchange(limited, b"GET /_wherry/health HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
+        eventually(lambda: connections_of(held[0]) == len(held), what="its end to be seen")
+        assert exchange(limited, HEALTH)[0] == 200
     finally:
         for sock in held:
             sock.close()
         assert limited.stop() == 0
 
 
-def exchange_on(sock, data):
-    sock.sendall(data)
-    return read_reply(sock.makefile("rb"))
+def connections_of(sock):
+    """How many the server has, which says so on one of them."""
+    sock.sendall(HEALTH)
+    return json.loads(read_reply(sock.makefile("rb"))[2])["connections"]
 
 
 def test_a_full_disk_loses_nothing_that_was_answered():

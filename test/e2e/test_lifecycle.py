@@ -64,8 +64,7 @@ def test_health_follows_the_probes_and_the_task_shows_it(machine, started, well)
     eventually(lambda: health() == ("UNHEALTHY", "UNHEALTHY"), 60, what="UNHEALTHY")
     assert named(machine.task(arn))["plain"].get("healthStatus", "UNKNOWN") == "UNKNOWN"
     assert machine.task(arn)["lastStatus"] == "RUNNING"          # a task of its own is not stopped for it
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    machine.end_task(arn)
 
 
 def test_who_waits_for_health_starts_after_it(machine, started):
@@ -104,5 +103,4 @@ def test_health_outlives_the_agent(machine, started):
     eventually(lambda: machine.ecs.describe_container_instances(containerInstances=machine.ecs.list_container_instances()[
         "containerInstanceArns"])["containerInstances"][0]["agentConnected"], what="the agent is back")
     assert machine.task(arn)["healthStatus"] == "HEALTHY"
-    machine.ecs.stop_task(task=arn)
-    assert named(machine.wait_task(arn, "STOPPED"))["main"]["exitCode"] == 0
+    assert named(machine.end_task(arn))["main"]["exitCode"] == 0

@@ -1,23 +1,16 @@
 """CloudWatch Logs as its users know it: boto3, the AWS CLI and the JavaScript SDK; what was acknowledged outlives a crash."""
-import http.client
+import contextlib
 import json
-import os
-import pathlib
-import shutil
-import subprocess
 import threading
 import time
 
-import botocore.auth
-import botocore.awsrequest
 import botocore.config
-import botocore.credentials
 import botocore.eventstream
 import botocore.exceptions
 import pytest
 
 import wherry
-from wherry import REGION, eventually
+from wherry import REGION, eventually, refused, running
 
 DAY = 24 * 3600 * 1000
 
@@ -58,29 +51,15 @@ def texts(events):
     return [event["message"] for event in events]
 
 
-def refused(call, code, text="", **members):
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**members)
-    error = caught.value.response["Error"]
-    assert error["Code"] == code and text in error["Message"], error
-
-
 def ask(server, operation, keep=False, **members):
     """What older SDKs do not know: signed and sent by hand. With `keep`, the open connection and the answer's head."""
-    key_id, secret = server.keys()
-    body = json.dumps(members).encode()
-    request = botocore.awsrequest.AWSRequest("POST", server.endpoint + "/", data=body, headers={
-        "X-Amz-Target": "Logs_20140328." + operation, "Content-Type": "application/x-amz-json-1.1"})
-    botocore.auth.SigV4Auth(botocore.credentials.Credentials(key_id, secret), "logs", REGION).add_auth(request)
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    connection.request("POST", "/", body=body, headers=dict(request.headers.items()))
+    connection = server.send_json("Logs_20140328." + operation, members, "logs")
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()
     if keep:
         return connection, answer
-    found = json.loads(answer.read())
-    connection.close()
-    return found
+    with contextlib.closing(connection):
+        return json.loads(answer.read())
 
 
 def events_of(answer):
@@ -194,11 +173,7 @@ def test_a_live_tail_hears_what_comes(server, logs, group):
 
 
 def cli(server, *arguments):
-    key_id, secret = server.keys()
-    environment = dict(os.environ, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION=REGION, AWS_PAGER="",
-                       AWS_EC2_METADATA_DISABLED="true")
-    done = subprocess.run(["/usr/bin/aws", "logs", *arguments, "--endpoint-url", server.endpoint], env=environment,
-                          capture_output=True, text=True, timeout=60, check=False)
+    done = server.aws("logs", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -210,22 +185,15 @@ def test_the_cli_writes_and_tails(server):
         "timestamp=%d,message=one" % now(), "timestamp=%d,message=two" % (now() + 1))
     tailed = cli(server, "tail", "cli", "--since", "1h", "--format", "short").splitlines()
     assert [line.split()[-1] for line in tailed] == ["one", "two"]
-    tested = json.loads(cli(server, "test-metric-filter", "--filter-pattern", "[a, b=2*]", "--log-event-messages", "1 23",
-                            "--output", "json"))
+    tested = json.loads(cli(server, "test-metric-filter", "--filter-pattern", "[a, b=2*]", "--log-event-messages", "1 23"))
     assert tested["matches"][0]["extractedValues"] == {"$a": "1", "$b": "23"}
 
 
 def test_the_javascript_sdk_tells_it_too(server, world):
     if world["sdk"]:
         pytest.skip(world["sdk"])
-    key_id, secret = server.keys()
-    folder = wherry.BUILD / "js"
-    shutil.copy(pathlib.Path(__file__).parent / "js" / "logs.mjs", folder)
-    done = subprocess.run(["node", "logs.mjs"], cwd=folder, capture_output=True, text=True, timeout=60, check=False, env=dict(
-        os.environ, ENDPOINT=server.endpoint, AWS_REGION=REGION, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY=secret))
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"got": ["one", '{"n":2}'], "found": ['{"n":2}'], "seen": ["start", "live"],
-                                       "refusal": "ResourceAlreadyExistsException"}
+    assert server.javascript("logs.mjs") == {"got": ["one", '{"n":2}'], "found": ['{"n":2}'], "seen": ["start", "live"],
+                                             "refusal": "ResourceAlreadyExistsException"}
 
 
 def test_the_agents_key_may_write_but_not_read(server, logs, group):
@@ -250,8 +218,7 @@ def writer(server, stream, acknowledged, stop):
 
 
 def test_no_acknowledged_event_is_lost_in_a_crash(new_wherry, tmp_path):
-    own = new_wherry(tmp_path / "data", agent=False)
-    try:
+    with running(new_wherry(tmp_path / "data", agent=False)) as own:
         logs, stop = make_client(own), threading.Event()
         logs.create_log_group(logGroupName="crash")
         acknowledged = {name: [] for name in ("a", "b")}
@@ -271,10 +238,6 @@ def test_no_acknowledged_event_is_lost_in_a_crash(new_wherry, tmp_path):
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName="crash", logStreamNames=[name])
             kept = set(texts(event for page in pages for event in page["events"]))
             assert not set(lines) - kept
-        own.down()
-    finally:
-        if own.process:
-            own.give_up()
 
 
 def test_a_stopping_server_ends_its_live_tails(new_wherry, tmp_path):

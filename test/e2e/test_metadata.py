@@ -116,8 +116,7 @@ def test_every_network_has_it(machine, mode):
     assert stats["memory_stats"]["usage"] > 0 and stats["cpu_stats"]["cpu_usage"]["total_usage"] > 0
     assert ("networks" in stats) == (mode in ("bridge", "awsvpc"))
     assert list(guest.get("/task/stats")) == [task["Containers"][0]["DockerId"]]
-    machine.ecs.stop_task(task=guest.arn)
-    machine.wait_task(guest.arn, "STOPPED")
+    machine.end_task(guest.arn)
 
 
 def test_port_80_is_the_containers_own(machine):

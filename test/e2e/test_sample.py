@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from wherry import PROGRAM, ROOT, STAY, Wherry, eventually
+from wherry import PROGRAM, ROOT, STAY, Wherry, eventually, running
 
 pytestmark = pytest.mark.root
 
@@ -29,8 +29,7 @@ def test_the_sample_runs_twice(world, tmp_path):
 
 
 def test_what_was_known_is_there_after_down_and_up(new_wherry, tmp_path):
-    own = new_wherry(tmp_path / "data")
-    try:
+    with running(new_wherry(tmp_path / "data")) as own:
         own.ecs.create_service(serviceName="kept", taskDefinition=own.register("kept", STAY), desiredCount=1)
         own.ecs.get_waiter("services_stable").wait(services=["kept"], WaiterConfig={"Delay": 0.2, "MaxAttempts": 200})
         before = own.ecs.list_tasks(serviceName="kept")["taskArns"]
@@ -42,20 +41,13 @@ def test_what_was_known_is_there_after_down_and_up(new_wherry, tmp_path):
             return service["runningCount"] == 1 and own.ecs.list_tasks(serviceName="kept")["taskArns"] != before
         eventually(replaced, 60, what="the service to be back")
         assert own.task(before[0])["lastStatus"] == "STOPPED"
-        own.down()
-    finally:
-        own.give_up()
 
 
 def test_up_twice_is_refused(new_wherry, tmp_path):
-    own = new_wherry(tmp_path / "data", load=False)
-    try:
+    with running(new_wherry(tmp_path / "data", load=False)) as own:
         second = own.run("up", "--listen", "127.0.0.1:1", check=False)
         assert second.returncode != 0
         assert "up already" in second.stderr
-        own.down()
-    finally:
-        own.give_up()
 
 
 @pytest.mark.parametrize("command", ["up", "down", "server", "agent", "env", "ps", "why", "logs", "image", "version"])

@@ -4,13 +4,14 @@ import glob
 import http.server
 import json
 import os
+import pathlib
 import stat
 import threading
 
 import pytest
 from botocore.exceptions import ClientError
 
-from wherry import STAY, container, eventually, free_port, lifetime
+from wherry import FARGATE, STAY, container, eventually, free_port, lifetime
 
 pytestmark = pytest.mark.root
 
@@ -154,8 +155,7 @@ def test_stop_timeout_and_exit_codes(machine):
     arn = machine.run_task(machine.register("stubborn", containers=[
         container("main", "trap '' TERM; while :; do sleep 0.05; done", stopTimeout=2)], mode="none"))
     machine.wait_task(arn, "RUNNING")
-    machine.ecs.stop_task(task=arn)
-    assert machine.wait_task(arn, "STOPPED")["containers"][0]["exitCode"] == 137
+    assert machine.end_task(arn)["containers"][0]["exitCode"] == 137
 
 
 def test_health_check_makes_a_task_healthy_and_unhealthy(machine):
@@ -163,8 +163,9 @@ def test_health_check_makes_a_task_healthy_and_unhealthy(machine):
     arn = machine.run_task(machine.register("health", containers=[
         container("main", "mkdir -p /tmp; " + STAY, healthCheck=check)], mode="none"))
     eventually(lambda: machine.task(arn).get("healthStatus") == "HEALTHY", 45, what="HEALTHY")
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    pathlib.Path("/proc/%d/root/tmp/ill" % machine.main_process(arn)).touch()
+    eventually(lambda: machine.task(arn).get("healthStatus") == "UNHEALTHY", 45, what="UNHEALTHY")
+    machine.end_task(arn)
 
 
 def test_container_port_range_in_a_row(machine):
@@ -183,29 +184,23 @@ def test_container_port_range_in_a_row(machine):
     assert [b.get("containerPortRange", b.get("containerPort")) for b in bound] == ["7000-7003", 7100]
     low, high = (int(port) for port in bound[0]["hostPortRange"].split("-"))
     assert high - low == 3
-    machine.ecs.stop_task(task=arn)
-    machine.wait_task(arn, "STOPPED")
+    machine.end_task(arn)
 
 
 def test_fargate_runs_in_a_user_namespace(machine):
-    subnet = machine.client(service="ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     definition = machine.register("mapped", containers=[container(
         "main", "id -u; test $(tr -s ' ' < /proc/self/uid_map | cut -d' ' -f3) -gt 1000000 && echo mapped; stat -c %u / /etc/hosts")],
-        mode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512")
-    arn = machine.run_task(definition, launchType="FARGATE",
-                           networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}})
+        **FARGATE)
+    arn = machine.run_task(definition, launchType="FARGATE", **machine.network())
     task = machine.wait_task(arn, "STOPPED", 60)
     assert machine.logs(arn, "--container", "main") == ["0", "mapped", "0", "0"], task
 
 
 def test_ephemeral_storage_is_a_folder_of_its_size(machine):
     """That of the default size is the machine's disk: a file system for each task would cost each start 25 ms."""
-    subnet = machine.client(service="ec2").describe_subnets()["Subnets"][0]["SubnetId"]
-
     def gib(family, **more):
-        definition = machine.register(family, containers=[container("main", "stat -f -c '%b %S' /")], mode="awsvpc",
-                                      requiresCompatibilities=["FARGATE"], cpu="256", memory="512", **more)
-        arn = machine.run_task(definition, launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}})
+        definition = machine.register(family, containers=[container("main", "stat -f -c '%b %S' /")], **FARGATE, **more)
+        arn = machine.run_task(definition, launchType="FARGATE", **machine.network())
         task = machine.wait_task(arn, "STOPPED", 60)
         assert task["containers"][0].get("exitCode") == 0, task
         blocks, size = machine.logs(arn)[0].split()

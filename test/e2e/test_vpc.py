@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import wherry
-from wherry import STAY, container, eventually, free_port, http_get
+from wherry import FARGATE, STAY, container, eventually, free_port, http_get, interface_of, running
 
 pytestmark = pytest.mark.root
 
@@ -47,9 +47,8 @@ class Vpc:
         self.ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[permission(port, block, source)])
 
     def run(self, definition, subnet, *groups, **more):
-        arn = self.machine.run_task(definition, networkConfiguration={"awsvpcConfiguration": {
+        return self.machine.run_task(definition, networkConfiguration={"awsvpcConfiguration": {
             "subnets": [subnet], "securityGroups": list(groups), **more}})
-        return arn
 
     def end(self):
         self.machine.stop_all()
@@ -78,7 +77,7 @@ def permission(port, block=None, source=None):
 
 def address(machine, arn):
     task = machine.task(arn)
-    details = {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}
+    details = interface_of(task)
     assert task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"] == details["privateIPv4Address"]
     return details["privateIPv4Address"]
 
@@ -113,16 +112,15 @@ def test_a_task_has_an_interface_of_its_subnet(machine, vpc, definitions):
     task = machine.wait_task(arn, "RUNNING")
     attachment = task["attachments"][0]
     assert (attachment["type"], attachment["status"]) == ("ElasticNetworkInterface", "ATTACHED")
-    details = {detail["name"]: detail["value"] for detail in attachment["details"]}
+    details = interface_of(task)
     assert details["subnetId"] == subnet
     interface = vpc.ec2.describe_network_interfaces(NetworkInterfaceIds=[details["networkInterfaceId"]])["NetworkInterfaces"][0]
     assert interface["Status"] == "in-use" and interface["MacAddress"] == details["macAddress"]
     assert interface["PrivateIpAddress"] == details["privateIPv4Address"]
     inside = wherry.shell("nsenter", "-t", str(machine.main_process(arn)), "-n", "ip", "-o", "-4", "address", "show", "eth0")
     assert details["privateIPv4Address"] + "/20" in inside
-    machine.ecs.stop_task(task=arn)
-    task = machine.wait_task(arn, "STOPPED")
-    assert task["attachments"][0]["status"] in ("DETACHED", "DELETED")
+    task = machine.end_task(arn)
+    assert task["attachments"][0]["status"] == "DELETED"
     with pytest.raises(Exception, match="InvalidNetworkInterfaceID.NotFound"):
         vpc.ec2.describe_network_interfaces(NetworkInterfaceIds=[details["networkInterfaceId"]])
 
@@ -167,8 +165,7 @@ def test_two_vpcs_with_the_same_block_do_not_see_each_other(machine, vpc, defini
         soon(lambda: reaches(machine, running[side][1], places[side][0]), True)
     # Both VPCs gave out the same addresses, and each reaches its own: with the server of one gone, nobody answers there.
     assert places["left"][0] == places["right"][0]
-    machine.ecs.stop_task(task=running["left"][0])
-    machine.wait_task(running["left"][0], "STOPPED")
+    machine.end_task(running["left"][0])
     assert not reaches(machine, running["left"][1], places["left"][0])
     assert reaches(machine, running["right"][1], places["right"][0])
 
@@ -178,11 +175,8 @@ def test_a_subnet_without_a_free_address_says_so(machine, vpc, definitions):
     for _ in range(11):
         vpc.run(definitions["stay"], subnet)
     reply = machine.ecs.run_task(taskDefinition=definitions["stay"], networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}})
-    if reply["tasks"]:
-        task = machine.wait_task(reply["tasks"][0]["taskArn"], "STOPPED")
-        assert "address" in task["stoppedReason"].lower()
-    else:
-        assert reply["failures"]
+    assert (reply["tasks"], [failure["reason"] for failure in reply["failures"]]) == ([], ["RESOURCE:ENI"])
+    assert "sufficient free Ipv4 addresses" in reply["failures"][0]["detail"]
 
 
 def test_what_is_wrong_with_a_network_is_told(machine, vpc, definitions):
@@ -229,12 +223,11 @@ def run_fargate(machine, vpc, family, public):
     home, subnet = vpc.default()
     group = vpc.group(home, family)
     vpc.allow(group, 8080, block="0.0.0.0/0")
-    definition = machine.register(family, containers=[dict(container("main", SERVE), stopTimeout=2)], mode="awsvpc", cpu="256",
-                                  memory="512", requiresCompatibilities=["FARGATE"])
+    definition = machine.register(family, containers=[container("main", SERVE, stopTimeout=2)], **FARGATE)
     arn = machine.run_task(definition, launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {
         "subnets": [subnet], "securityGroups": [group], "assignPublicIp": "ENABLED" if public else "DISABLED"}})
     task = machine.wait_task(arn, "RUNNING")
-    details = {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}
+    details = interface_of(task)
     interface = vpc.ec2.describe_network_interfaces(NetworkInterfaceIds=[details["networkInterfaceId"]])["NetworkInterfaces"][0]
     return arn, interface.get("Association", {}).get("PublicIp")
 
@@ -256,27 +249,21 @@ def test_a_public_address_leads_in_and_out_and_nothing_else_does(machine, vpc):
         assert not serves(address(machine, outer)) and not serves(address(machine, inner))
         soon(lambda: reaches(machine, outer, world.address, port), True)
         assert not reaches(machine, inner, world.address, port)
-        machine.ecs.stop_task(task=outer)
-        machine.wait_task(outer, "STOPPED")
+        machine.end_task(outer)
         soon(lambda: serves(public), False)
 
 
 def test_two_wherrys_fit_on_one_machine(machine, vpc, new_wherry, tmp_path):
     """Each with ranges of its own, of the bridge and of public addresses."""
-    other = new_wherry(tmp_path / "data", cidr="10.92.0.1/20", environment={
-        "WHERRY_PUBLIC_CIDR": "198.20.0.0/28", "WHERRY_INTROSPECTION_PORT": str(free_port())})
-    own = Vpc(other)
-    try:
+    with running(new_wherry(tmp_path / "data", cidr="10.92.0.1/20", environment={
+            "WHERRY_PUBLIC_CIDR": "198.20.0.0/28", "WHERRY_INTROSPECTION_PORT": str(free_port())})) as other:
+        own = Vpc(other)
         _, first = run_fargate(machine, vpc, "first", public=True)
         _, second = run_fargate(other, own, "second", public=True)
         assert ipaddress.ip_address(second) in ipaddress.ip_network("198.20.0.0/28")
         soon(lambda: serves(first) and serves(second), True)
         own.end()
-        other.down()
-        soon(lambda: serves(first), True)                        # one goes, the other stays
-    finally:
-        if other.process:
-            other.give_up()
+    soon(lambda: serves(first), True)                            # one goes, the other stays
 
 
 @pytest.mark.parametrize("cidr", ["198.18.0.0", "198.18.0.0/7", "198.18.0.0/30", "198.18.0/15", "fd00::/64", "198.18.0.0/x"])

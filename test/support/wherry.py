@@ -1,4 +1,5 @@
 """The built program for the end-to-end tests: starts it, calls it, crashes it, and looks for what it left behind."""
+import contextlib
 import ctypes
 import functools
 import glob
@@ -8,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +22,7 @@ import botocore.auth
 import botocore.awsrequest
 import botocore.config
 import botocore.credentials
+import botocore.exceptions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WHERRY_BUILD", ROOT / "build")).resolve()
@@ -29,6 +32,7 @@ ECS = "AmazonEC2ContainerServiceV20141113."
 CLONE_NEWNET = 0x40000000
 SHELL = "wherry/test:1"
 STAY = "trap 'exit 0' TERM; sleep 600 & wait"          # a first process has no default action for SIGTERM
+FARGATE = {"mode": "awsvpc", "cpu": "256", "memory": "512", "requiresCompatibilities": ["FARGATE"]}     # for Wherry.register
 
 
 def eventually(question, seconds=30, every=0.05, what=""):
@@ -100,6 +104,19 @@ def started_at(pid):
         return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[19]
     except OSError:
         return None
+
+
+def refused(call, code, text="", status=None, **members):
+    """Makes a call of boto3 that must be refused so; returns the response."""
+    try:
+        reply = call(**members)
+    except botocore.exceptions.ClientError as error:
+        response = error.response
+    else:
+        raise AssertionError("not refused with %s: %r" % (code, reply))
+    assert response["Error"]["Code"] == code and text in response["Error"]["Message"], response
+    assert status in (None, response["ResponseMetadata"]["HTTPStatusCode"]), response
+    return response
 
 
 class Reply:
@@ -253,12 +270,7 @@ class Wherry:
         return pid
 
     def wait_health(self, seconds=20):
-        def ask():
-            try:
-                return "" if http_get(self.port, "/_wherry/health") is None else True
-            except (OSError, http.client.HTTPException):
-                return False
-        eventually(ask, seconds, 0.01, "health")
+        http_answer(self.port, "/_wherry/health", seconds)
 
     def cgroups(self):
         """Groups of tasks that this instance ever ran."""
@@ -302,22 +314,47 @@ class Wherry:
     def ecs(self):
         return self.client()
 
-    def raw(self, operation, body, keys=None, prefix=ECS, timeout=20):
-        """A signed call with exactly these bytes."""
+    def sdk_environment(self):
+        """For programs that use an AWS SDK: our keys, and nothing else that it would find on this machine."""
+        key_id, secret = self.keys()
+        return dict(os.environ, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY=secret, AWS_REGION=REGION, AWS_DEFAULT_REGION=REGION,
+                    AWS_PAGER="", AWS_EC2_METADATA_DISABLED="true", ENDPOINT=self.endpoint)
+
+    def aws(self, service, *arguments):
+        """The AWS CLI of the system, run to its end."""
+        return subprocess.run(["/usr/bin/aws", "--endpoint-url", self.endpoint, "--output", "json", service, *arguments],
+                              env=self.sdk_environment(), capture_output=True, text=True, timeout=120, check=False)
+
+    def javascript(self, name):
+        """What a script of test/e2e/js prints, decoded."""
+        shutil.copy(ROOT / "test" / "e2e" / "js" / name, BUILD / "js")
+        done = subprocess.run(["node", name], cwd=BUILD / "js", env=self.sdk_environment(), capture_output=True, text=True, timeout=60,
+                              check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def send(self, method, path, body, headers, service, keys=None, timeout=20):
+        """A call with exactly these bytes, signed for `service` (None: not signed): the connection on which its answer comes."""
+        request = botocore.awsrequest.AWSRequest(method, self.endpoint + path, data=body, headers=headers)
+        if service:
+            credentials = botocore.credentials.Credentials(*(keys or self.keys()))
+            botocore.auth.SigV4Auth(credentials, service, REGION).add_auth(request)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection.request(method, path, body=body, headers=dict(request.headers.items()))
+        return connection
+
+    def send_json(self, target, body, service, keys=None, timeout=20):
+        """As `send`, of the protocol that ECS and Logs speak."""
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        key_id, secret = keys or self.keys()
-        request = botocore.awsrequest.AWSRequest("POST", self.endpoint + "/", data=body, headers={
-            "X-Amz-Target": prefix + operation, "Content-Type": "application/x-amz-json-1.1"})
-        signer = "wherry" if prefix.startswith("Wherry") else "ecs"
-        botocore.auth.SigV4Auth(botocore.credentials.Credentials(key_id, secret), signer, REGION).add_auth(request)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request("POST", "/", body=body, headers=dict(request.headers.items()))
+        return self.send("POST", "/", body, {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}, service, keys, timeout)
+
+    def raw(self, operation, body, keys=None, prefix=ECS, timeout=20):
+        """A signed call with exactly these bytes."""
+        service = "wherry" if prefix.startswith("Wherry") else "ecs"
+        with contextlib.closing(self.send_json(prefix + operation, body, service, keys, timeout)) as connection:
             answer = connection.getresponse()
             return Reply(answer.status, answer.headers, answer.read())
-        finally:
-            connection.close()
 
     # ---- ECS, shorter
     def register(self, family, command=None, containers=None, mode="host", **more):
@@ -331,6 +368,14 @@ class Wherry:
         reply = self.ecs.run_task(taskDefinition=definition, **more)
         assert reply["failures"] == [], reply["failures"]
         return reply["tasks"][0]["taskArn"]
+
+    def subnet(self):
+        """One of the default VPC's."""
+        return self.client(service="ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+
+    def network(self, **more):
+        """Members of a call that runs awsvpc tasks."""
+        return {"networkConfiguration": {"awsvpcConfiguration": {"subnets": [self.subnet()], **more}}}
 
     def task(self, arn):
         return self.ecs.describe_tasks(tasks=[arn])["tasks"][0]
@@ -347,6 +392,10 @@ class Wherry:
         task = eventually(there, seconds, what=arn + " " + status)
         assert task["lastStatus"] == status, task
         return task
+
+    def end_task(self, arn):
+        self.ecs.stop_task(task=arn)
+        return self.wait_task(arn, "STOPPED")
 
     def stop_all(self):
         for arn in self.ecs.list_services(maxResults=100)["serviceArns"]:
@@ -380,6 +429,14 @@ def lifetime(own):
     finally:
         if own.process:
             own.give_up()
+
+
+running = contextlib.contextmanager(lifetime)              # with running(new_wherry(…)) as own:
+
+
+def interface_of(task):
+    """What a task tells of its network interface, by name."""
+    return {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}
 
 
 def container(name, command=None, **more):

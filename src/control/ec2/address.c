@@ -4,79 +4,7 @@
 
 enum { WORD_BITS = 64, POOL_BITS_LIMIT = 26 };
 
-bool address_parse(struct str text, uint32_t *ret_address)
-{
-	struct str rest = text, piece;
-	uint32_t address = 0;
-	uint64_t number;
-	int count = 0;
-
-	while (str_cut(&rest, '.', &piece)) {
-		if (piece.len < 1 || piece.len > 3 || piece.ptr[0] == '+' || (piece.len > 1 && piece.ptr[0] == '0') ||
-		    !str_to_unsigned(piece, &number) || number > 255 || ++count > 4)
-			return false;
-		address = address << 8 | (uint32_t)number;
-	}
-	if (count != 4)
-		return false;
-	*ret_address = address;
-	return true;
-}
-
-struct str address_text(struct arena *arena, uint32_t address)
-{
-	return arena_printf(arena, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
-}
-
-static uint32_t mask(uint8_t bits)
-{
-	return bits ? UINT32_MAX << (32 - bits) : 0;
-}
-
-static bool prefix_parse(struct str text, uint64_t limit, uint64_t *ret_bits)
-{
-	return text.len >= 1 && text.len <= 3 && text.ptr[0] >= '0' && text.ptr[0] <= '9' &&
-	       str_to_unsigned(text, ret_bits) && *ret_bits <= limit;
-}
-
-bool block_parse(struct str text, struct block *ret_block)
-{
-	struct str rest = text, address;
-	uint32_t base;
-	uint64_t bits;
-
-	if (!str_cut(&rest, '/', &address) || !str_has(rest) || !address_parse(address, &base) ||
-	    !prefix_parse(rest, 32, &bits))
-		return false;
-	*ret_block = (struct block){base & mask((uint8_t)bits), (uint8_t)bits};
-	return true;
-}
-
-struct str block_text(struct arena *arena, struct block block)
-{
-	return arena_printf(arena, "%.*s/%u", STR(address_text(arena, block.base)), block.bits);
-}
-
-uint64_t block_size(struct block block)
-{
-	return UINT64_C(1) << (32 - block.bits);
-}
-
-bool block_has(struct block block, uint32_t address)
-{
-	return (address & mask(block.bits)) == block.base;
-}
-
-bool block_contains(struct block outer, struct block inner)
-{
-	return inner.bits >= outer.bits && block_has(outer, inner.base);
-}
-
-bool block_overlaps(struct block a, struct block b)
-{
-	return block_contains(a, b) || block_contains(b, a);
-}
-
+/* ---- IPv6 */
 static bool is_hex_group(struct str text)
 {
 	for (size_t i = 0; i < text.len; i++)
@@ -119,25 +47,26 @@ bool block6_is_valid(struct str text)
 	struct str rest = text, address;
 	uint64_t bits;
 
-	return str_cut(&rest, '/', &address) && str_has(rest) && address6_is_valid(address) && prefix_parse(rest, 128, &bits);
+	return str_cut(&rest, '/', &address) && str_has(rest) && address6_is_valid(address) && rest.len <= 3 &&
+	       str_to_unsigned(rest, &bits) && bits <= 128;
 }
 
 /* ---- pools */
 static size_t word_count(const struct pool *pool)
 {
-	return (size_t)((block_size(pool->block) + WORD_BITS - 1) / WORD_BITS);
+	return (size_t)((ipv4_block_size(pool->block) + WORD_BITS - 1) / WORD_BITS);
 }
 
-void pool_init(struct pool *pool, struct block block)
+void pool_init(struct pool *pool, struct ipv4_block block)
 {
-	assert(32 - block.bits <= POOL_BITS_LIMIT);
+	assert(32 - block.prefix <= POOL_BITS_LIMIT);
 	*pool = (struct pool){.block = block};
 	pool->words = calloc(word_count(pool), sizeof(*pool->words));
 	if (!pool->words)
 		abort();
 	/* What a small block lacks of its word. */
-	if (block_size(block) < WORD_BITS)
-		pool->words[0] = UINT64_MAX << block_size(block);
+	if (ipv4_block_size(block) < WORD_BITS)
+		pool->words[0] = UINT64_MAX << ipv4_block_size(block);
 }
 
 void pool_fini(struct pool *pool)
@@ -150,18 +79,18 @@ bool pool_has(const struct pool *pool, uint32_t address)
 {
 	uint32_t place = address - pool->block.base;
 
-	return block_has(pool->block, address) && (pool->words[place / WORD_BITS] >> place % WORD_BITS & 1);
+	return ipv4_block_has(pool->block, address) && (pool->words[place / WORD_BITS] >> place % WORD_BITS & 1);
 }
 
 bool pool_add(struct pool *pool, uint32_t address)
 {
 	uint32_t place = address - pool->block.base;
 
-	if (!block_has(pool->block, address) || pool_has(pool, address))
+	if (!ipv4_block_has(pool->block, address) || pool_has(pool, address))
 		return false;
 	pool->words[place / WORD_BITS] |= UINT64_C(1) << place % WORD_BITS;
 	pool->used++;
-	pool->next = (uint32_t)((place + UINT64_C(1)) % block_size(pool->block));
+	pool->next = (uint32_t)((place + UINT64_C(1)) % ipv4_block_size(pool->block));
 	return true;
 }
 
@@ -180,7 +109,7 @@ bool pool_find(const struct pool *pool, uint32_t *ret_address)
 {
 	size_t count = word_count(pool), first = pool->next / WORD_BITS;
 
-	if (pool->used == block_size(pool->block))
+	if (pool->used == ipv4_block_size(pool->block))
 		return false;
 	/* The first word twice: its part from `next` on, and at the end all of it. */
 	for (size_t i = 0; i <= count; i++) {

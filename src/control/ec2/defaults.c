@@ -5,7 +5,7 @@
 
 #define DEFAULTS_ID S("default")
 
-static const struct block default_block = {172u << 24 | 31u << 16, 16};
+static const struct ipv4_block default_block = {172u << 24 | 31u << 16, 16};
 
 enum { DEFAULT_SUBNET_BITS = 20 };
 
@@ -54,13 +54,13 @@ static struct str realm_dhcp_options(struct plane *plane, const struct realm *re
 	return defaults->record->dhcp_options;
 }
 
-static struct vpc_entry *bare_vpc_make(struct plane *plane, struct realm *realm, struct block block, bool is_default,
-				       enum ec2_tenancy tenancy, const struct ec2_tag_list *tags)
+static struct vpc_entry *bare_vpc_make(struct plane *plane, struct realm *realm, struct ipv4_block block, bool is_default,
+				       const struct ec2_tag_list *tags)
 {
 	struct vpc record = {
-		.id = object_id(plane, S("vpc")), .block = block_text(plane_arena(plane), block),
+		.id = object_id(plane, S("vpc")), .block = ipv4_block_text(plane_arena(plane), block),
 		.block_association = object_id(plane, S("vpc-cidr-assoc")), .is_default = yes_if(is_default),
-		.tenancy = tenancy ? tenancy : EC2_TENANCY_DEFAULT, .dns_support = yes_if(true),
+		.dns_support = yes_if(true),
 		.dns_hostnames = yes_if(is_default), .usage_metrics = yes_if(false),
 		.dhcp_options = realm_dhcp_options(plane, realm), .network_acl = object_id(plane, S("acl")),
 		.tags = *or_none(tags)};
@@ -73,21 +73,21 @@ static struct group_entry *default_group_make(struct plane *plane, struct vpc_en
 	return group_make(plane, vpc, S("default"), S("default VPC security group"), true, NULL);
 }
 
-struct vpc_entry *vpc_make(struct plane *plane, struct realm *realm, struct block block, bool is_default,
-			   enum ec2_tenancy tenancy, const struct ec2_tag_list *tags)
+struct vpc_entry *vpc_make(struct plane *plane, struct realm *realm, struct ipv4_block block, bool is_default,
+			   const struct ec2_tag_list *tags)
 {
-	struct vpc_entry *vpc = bare_vpc_make(plane, realm, block, is_default, tenancy, tags);
+	struct vpc_entry *vpc = bare_vpc_make(plane, realm, block, is_default, tags);
 
 	main_table_make(plane, vpc, STR_NONE);
 	default_group_make(plane, vpc);
 	return vpc;
 }
 
-struct subnet_entry *subnet_make(struct plane *plane, struct vpc_entry *vpc, struct block block, struct str zone, bool is_default,
+struct subnet_entry *subnet_make(struct plane *plane, struct vpc_entry *vpc, struct ipv4_block block, struct str zone, bool is_default,
 				 const struct ec2_tag_list *tags)
 {
 	struct subnet record = {
-		.id = object_id(plane, S("subnet")), .vpc = vpc->record->id, .block = block_text(plane_arena(plane), block),
+		.id = object_id(plane, S("subnet")), .vpc = vpc->record->id, .block = ipv4_block_text(plane_arena(plane), block),
 		.zone = zone, .default_for_zone = yes_if(is_default), .map_public_address = yes_if(is_default),
 		.hostname_type = EC2_HOSTNAME_TYPE_IP_NAME, .resource_name_record = yes_if(false),
 		.network_acl_association = object_id(plane, S("aclassoc")), .tags = *or_none(tags)};
@@ -97,16 +97,16 @@ struct subnet_entry *subnet_make(struct plane *plane, struct vpc_entry *vpc, str
 
 struct vpc_entry *default_vpc_make(struct plane *plane, struct realm *realm)
 {
-	struct vpc_entry *vpc = bare_vpc_make(plane, realm, default_block, true, EC2_TENANCY_DEFAULT, NULL);
+	struct vpc_entry *vpc = bare_vpc_make(plane, realm, default_block, true, NULL);
 	struct internet_gateway gateway = {.id = object_id(plane, S("igw")), .vpc = vpc->record->id};
-	struct block block = {default_block.base, DEFAULT_SUBNET_BITS};
+	struct ipv4_block block = {default_block.base, DEFAULT_SUBNET_BITS};
 
 	emit(plane, realm, RECORD_INTERNET_GATEWAY, gateway.id, &gateway);
 	main_table_make(plane, vpc, gateway.id);
 	default_group_make(plane, vpc);
 	for (int i = 0; i < ZONES_PER_REGION; i++) {
 		subnet_make(plane, vpc, block, zone_name(plane_arena(plane), realm->region, i), true, NULL);
-		block.base += (uint32_t)block_size(block);
+		block.base += (uint32_t)ipv4_block_size(block);
 	}
 	return vpc;
 }

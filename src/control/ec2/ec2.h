@@ -5,6 +5,9 @@
 #pragma once
 #include "control/call.h"
 
+struct wherry_watch_network_request;
+struct wherry_watch_network_response;
+
 enum {
 	EC2_SUBNETS_PER_TASK_LIMIT = 16,
 	EC2_GROUPS_PER_TASK_LIMIT = 5,
@@ -46,6 +49,10 @@ bool ec2_interface_create(struct plane *plane, struct realm *realm, const struct
 			  struct interface_view *ret_view, struct error *err);
 bool ec2_interface_view(struct plane *plane, const struct realm *realm, struct str id, struct interface_view *ret_view);
 void ec2_interface_delete(struct plane *plane, struct realm *realm, struct str id);      /* fine when there is none */
+
+/* What the machine of a container instance is told of the VPCs (WatchNetwork): at once, or the call is parked. */
+void ec2_watch(struct call *call, struct str cluster, struct str instance, const struct wherry_watch_network_request *in,
+	       struct wherry_watch_network_response *out);
 
 /* ---- for plane.c */
 struct ec2;

@@ -103,7 +103,7 @@ static struct str dashed(struct arena *arena, struct str address)
 
 struct str private_name(struct arena *arena, const struct realm *realm, uint32_t address)
 {
-	return ARENA_JOIN(arena, S("ip-"), dashed(arena, address_text(arena, address)), S("."), private_domain(arena, realm));
+	return ARENA_JOIN(arena, S("ip-"), dashed(arena, ipv4_text(arena, address)), S("."), private_domain(arena, realm));
 }
 
 struct str public_name(struct arena *arena, const struct realm *realm, struct str address)

@@ -70,7 +70,7 @@ struct str ec2_subnet_zone(struct plane *plane, const struct realm *realm, struc
 /* ---- making an interface */
 static bool choose_address(const struct subnet_entry *subnet, struct str wanted, uint32_t *ret_address, struct error *err)
 {
-	struct block block = subnet->pool.block;
+	struct ipv4_block block = subnet->pool.block;
 	uint32_t address;
 
 	if (!str_has(wanted)) {
@@ -79,11 +79,11 @@ static bool choose_address(const struct subnet_entry *subnet, struct str wanted,
 		return fail(err, ERROR_INSUFFICIENT_FREE_ADDRESSES, "There aren't sufficient free Ipv4 addresses or prefixes in subnet "
 			    "'%.*s'", STR(subnet->record->id));
 	}
-	if (!address_parse(wanted, &address))
+	if (!ipv4_parse(wanted, &address))
 		return fail(err, ERROR_INVALID_PARAMETER_VALUE, "invalid value for parameter address: %.*s", STR(wanted));
-	if (!block_has(block, address))
+	if (!ipv4_block_has(block, address))
 		return fail(err, ERROR_INVALID_PARAMETER_VALUE, "Address does not fall within the subnet's address range");
-	if (address - block.base < SUBNET_RESERVED_HEAD || address - block.base == block_size(block) - 1)
+	if (address - block.base < SUBNET_RESERVED_HEAD || address - block.base == ipv4_block_size(block) - 1)
 		return fail(err, ERROR_INVALID_PARAMETER_VALUE, "Address is in subnet's reserved address range");
 	if (pool_has(&subnet->pool, address))
 		return fail(err, ERROR_ADDRESS_IN_USE, "Address is in use.");
@@ -145,7 +145,7 @@ bool public_address_find(struct plane *plane, struct str *ret_address, struct er
 
 	if (!pool_find(&plane_ec2(plane)->public_addresses, &address))
 		return fail(err, ERROR_ADDRESS_LIMIT_EXCEEDED, "Too many addresses: no public address is free.");
-	*ret_address = address_text(plane_arena(plane), address);
+	*ret_address = ipv4_text(plane_arena(plane), address);
 	return true;
 }
 
@@ -167,7 +167,7 @@ struct interface_entry *interface_make(struct plane *plane, struct realm *realm,
 		return NULL;
 	record.id = object_id(plane, S("eni"));
 	record.subnet = subnet->record->id;
-	record.address = address_text(plane_arena(plane), address);
+	record.address = ipv4_text(plane_arena(plane), address);
 	record.mac = make_mac(plane);
 	record.requester_managed = (struct maybe_boolean){plan->requester_managed, true};
 	fill_attachment(plane, plan, &record);
@@ -187,7 +187,7 @@ bool ec2_interface_view(struct plane *plane, const struct realm *realm, struct s
 	const struct interface_entry *interface = interface_find(plane, realm, id);
 	struct arena *arena = plane_arena(plane);
 	const struct vpc_entry *vpc;
-	struct block block;
+	struct ipv4_block block;
 
 	if (!interface)
 		return false;
@@ -201,11 +201,11 @@ bool ec2_interface_view(struct plane *plane, const struct realm *realm, struct s
 		.private_address = arena_copy(arena, interface->record->address),
 		.private_name = private_name(arena, realm, interface->address),
 		.public_address = arena_copy(arena, interface_public_address(interface)),
-		.gateway = arena_printf(arena, "%.*s/%u", STR(address_text(arena, block.base + 1)), block.bits),
+		.gateway = arena_printf(arena, "%.*s/%u", STR(ipv4_text(arena, block.base + 1)), block.prefix),
 		.domain = private_domain(arena, realm),
 	};
 	if (vpc->record->dns_support.value)
-		ret_view->resolver = address_text(arena, vpc->block.base + 2);
+		ret_view->resolver = ipv4_text(arena, vpc->block.base + 2);
 	return true;
 }
 

@@ -5,9 +5,9 @@
 struct vpc_entry *default_vpc_make(struct plane *plane, struct realm *realm);
 
 /* A VPC with its main route table, default network ACL and default group. */
-struct vpc_entry *vpc_make(struct plane *plane, struct realm *realm, struct block block, bool is_default,
-			   enum ec2_tenancy tenancy, const struct ec2_tag_list *tags);
-struct subnet_entry *subnet_make(struct plane *plane, struct vpc_entry *vpc, struct block block, struct str zone, bool is_default,
+struct vpc_entry *vpc_make(struct plane *plane, struct realm *realm, struct ipv4_block block, bool is_default,
+			   const struct ec2_tag_list *tags);
+struct subnet_entry *subnet_make(struct plane *plane, struct vpc_entry *vpc, struct ipv4_block block, struct str zone, bool is_default,
 				 const struct ec2_tag_list *tags);
 /* One that allows everything out; a default one also everything in from itself. */
 struct group_entry *group_make(struct plane *plane, struct vpc_entry *vpc, struct str name, struct str description,

@@ -93,11 +93,11 @@ static bool check_description(struct call *call, struct str description)
 
 static bool settle_block(struct call *call, struct str text, struct str *ret_block)
 {
-	struct block block;
+	struct ipv4_block block;
 
-	if (!block_parse(text, &block))
+	if (!ipv4_block_parse(text, &block))
 		return fail(&call->error, ERROR_INVALID_PARAMETER_VALUE, "CIDR block %.*s is malformed", STR(text));
-	*ret_block = block_text(call->arena, block);
+	*ret_block = ipv4_block_text(call->arena, block);
 	return true;
 }
 

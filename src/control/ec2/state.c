@@ -111,7 +111,7 @@ void ec2_vpc_attach(struct plane *plane, struct entry *entry)
 
 	chain_init(&vpc->subnets);
 	chain_init(&vpc->tables);
-	if (!block_parse(vpc->record->block, &vpc->block))
+	if (!ipv4_block_parse(vpc->record->block, &vpc->block))
 		assert(!"the block of a VPC was checked when it was made");
 	object_list(entry, RECORD_VPC);
 }
@@ -131,20 +131,20 @@ void ec2_vpc_remove(struct plane *plane, struct entry *entry) {}
 /* ---- subnets */
 static void reserve_ends(struct subnet_entry *subnet)
 {
-	struct block block = subnet->pool.block;
+	struct ipv4_block block = subnet->pool.block;
 
 	for (uint32_t i = 0; i < SUBNET_RESERVED_HEAD; i++)
 		pool_add(&subnet->pool, block.base + i);
-	pool_add(&subnet->pool, block.base + (uint32_t)(block_size(block) - 1));
+	pool_add(&subnet->pool, block.base + (uint32_t)(ipv4_block_size(block) - 1));
 	subnet->pool.next = SUBNET_RESERVED_HEAD;
 }
 
 void ec2_subnet_attach(struct plane *plane, struct entry *entry)
 {
 	struct subnet_entry *subnet = (struct subnet_entry *)entry;
-	struct block block;
+	struct ipv4_block block;
 
-	if (!block_parse(subnet->record->block, &block))
+	if (!ipv4_block_parse(subnet->record->block, &block))
 		assert(!"the block of a subnet was checked when it was made");
 	chain_init(&subnet->interfaces);
 	pool_init(&subnet->pool, block);
@@ -185,6 +185,7 @@ void ec2_group_detach(struct plane *plane, struct entry *entry)
 	assert(chain_empty(&group->members) && chain_empty(&group->presences));
 	link_remove(&group->dirty);
 	list_fini(&group->referrers);
+	list_fini(&group->changes);
 	object_unlist(entry, RECORD_SECURITY_GROUP);
 }
 
@@ -240,7 +241,7 @@ void ec2_interface_attach(struct plane *plane, struct entry *entry)
 
 	interface->subnet = subnet_find(plane, entry->realm, interface->record->subnet);
 	assert(interface->subnet);
-	if (!address_parse(interface->record->address, &interface->address))
+	if (!ipv4_parse(interface->record->address, &interface->address))
 		assert(!"the address of an interface was checked when it was made");
 	free = pool_add(&interface->subnet->pool, interface->address);
 	assert(free);
@@ -269,7 +270,7 @@ static void book_public(struct plane *plane, struct str text, bool taken)
 	uint32_t address;
 	bool fits;
 
-	if (!address_parse(text, &address) || !block_has(pool->block, address))
+	if (!ipv4_parse(text, &address) || !ipv4_block_has(pool->block, address))
 		return;
 	fits = taken ? pool_add(pool, address) : pool_remove(pool, address);
 	assert(fits);
@@ -289,8 +290,7 @@ void ec2_interface_add(struct plane *plane, struct entry *entry)
 		assert(membership->group);
 		chain_append(&membership->group->members, &membership->in_group);
 		membership->group->member_count++;
-		watch_membership_added(membership);
-		watch_group_changed(plane, membership->group);
+		watch_member_added(plane, membership);
 	}
 	if (str_has(interface->record->public_address))
 		book_public(plane, interface->record->public_address, true);
@@ -306,8 +306,7 @@ void ec2_interface_remove(struct plane *plane, struct entry *entry)
 
 		link_remove(&membership->in_group);
 		membership->group->member_count--;
-		watch_membership_removed(membership);
-		watch_group_changed(plane, membership->group);
+		watch_member_removed(plane, membership);
 		*membership = (struct membership){0};
 	}
 	if (str_has(interface->record->public_address))
@@ -431,17 +430,17 @@ void ec2_elastic_remove(struct plane *plane, struct entry *entry)
 struct ec2 *ec2_new(const struct plane_options *options)
 {
 	struct ec2 *ec2 = calloc(1, sizeof(*ec2));
-	struct block block;
+	struct ipv4_block block;
 
 	if (!ec2)
 		abort();
 	if (!str_has(options->public_cidr))
-		block_parse(S(DEFAULT_PUBLIC_CIDR), &block);
-	else if (!block_parse(options->public_cidr, &block) || block.bits < PUBLIC_BITS_MIN || block.bits > PUBLIC_BITS_MAX)
+		ipv4_block_parse(S(DEFAULT_PUBLIC_CIDR), &block);
+	else if (!ipv4_block_parse(options->public_cidr, &block) || block.prefix < PUBLIC_BITS_MIN || block.prefix > PUBLIC_BITS_MAX)
 		assert(!"public_cidr is an IPv4 block from /8 to /29");
 	pool_init(&ec2->public_addresses, block);
 	pool_add(&ec2->public_addresses, block.base);
-	pool_add(&ec2->public_addresses, block.base + (uint32_t)(block_size(block) - 1));
+	pool_add(&ec2->public_addresses, block.base + (uint32_t)(ipv4_block_size(block) - 1));
 	watches_init(ec2);
 	return ec2;
 }
@@ -473,7 +472,7 @@ static void check_subnet(const struct subnet_entry *subnet)
 	pool_init(&pool, subnet->pool.block);
 	for (uint32_t i = 0; i < SUBNET_RESERVED_HEAD; i++)
 		pool_add(&pool, pool.block.base + i);
-	pool_add(&pool, pool.block.base + (uint32_t)(block_size(pool.block) - 1));
+	pool_add(&pool, pool.block.base + (uint32_t)(ipv4_block_size(pool.block) - 1));
 	CHAIN_EACH(&subnet->interfaces, struct interface_entry, in_subnet, interface) {
 		bool free = pool_add(&pool, interface->address);
 
@@ -481,9 +480,9 @@ static void check_subnet(const struct subnet_entry *subnet)
 		assert(interface->subnet == subnet);
 	}
 	assert(pool.used == subnet->pool.used);
-	assert(block_contains(subnet->vpc->block, subnet->pool.block));
+	assert(ipv4_block_contains(subnet->vpc->block, subnet->pool.block));
 	CHAIN_EACH(&subnet->vpc->subnets, struct subnet_entry, in_vpc, other)
-		assert(other == subnet || !block_overlaps(other->pool.block, subnet->pool.block));
+		assert(other == subnet || !ipv4_block_overlaps(other->pool.block, subnet->pool.block));
 	assert(!subnet->table || subnet->table->vpc == subnet->vpc);
 	pool_fini(&pool);
 }
@@ -498,6 +497,8 @@ static void check_group(const struct group_entry *group)
 		members++;
 	}
 	assert(members == group->member_count);
+	assert(group->changes.count <= MEMBER_CHANGES_LIMIT);
+	assert(group->record_changed <= group->changed && group->forgotten <= group->changed);
 	assert(group_named(group->vpc, group->record->name) == group);
 	for (size_t i = 0; i < group->referrers.count; i++)
 		assert(group->referrers.items[i]->vpc == group->vpc);
@@ -524,9 +525,9 @@ static size_t check_publics(const struct realm *realm, const struct pool *pool)
 	uint32_t address;
 
 	EC2_EACH(realm, RECORD_NETWORK_INTERFACE, struct interface_entry, interface)
-		count += address_parse(interface->record->public_address, &address) && pool_has(pool, address);
+		count += ipv4_parse(interface->record->public_address, &address) && pool_has(pool, address);
 	EC2_EACH(realm, RECORD_ELASTIC_ADDRESS, struct elastic_entry, elastic) {
-		count += address_parse(elastic->record->address, &address) && pool_has(pool, address);
+		count += ipv4_parse(elastic->record->address, &address) && pool_has(pool, address);
 		assert(!elastic->interface || elastic->interface->elastic == elastic);
 	}
 	return count;

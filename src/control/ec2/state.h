@@ -24,6 +24,14 @@ enum {
 	SUBNET_RESERVED_HEAD = 4,                        /* network, router, DNS, one more; and the last of a subnet */
 	SUBNET_RESERVED = SUBNET_RESERVED_HEAD + 1,
 	ZONES_PER_REGION = 3,
+	MEMBER_CHANGES_LIMIT = 256,                      /* of a group, that are remembered one by one */
+};
+
+/* An address came to a group, or left it. */
+struct member_change {
+	uint64_t version;
+	uint32_t address;
+	bool added;
 };
 
 /* The head of the room's entries: found by id, listed in its order. */
@@ -47,7 +55,7 @@ struct defaults_entry {
 
 struct vpc_entry {
 	EC2_ENTRY_OF(vpc);
-	struct block block;
+	struct ipv4_block block;
 	struct link subnets, tables;                     /* in_vpc of each */
 	struct sorted groups;                            /* group_entry.by_name */
 	struct table_entry *main_table;
@@ -74,8 +82,11 @@ struct group_entry {
 	struct link presences;                           /* presence.in_group */
 	LIST_OF(struct group_entry *) referrers;         /* whose rules name it: once a rule */
 	struct link dirty;                               /* changed in this step */
-	uint64_t changed, told;
-	uint64_t seen, seen_whole;                       /* as told: looked at; with all that its rules name */
+	uint64_t changed;                                /* its members or anything else of it */
+	uint64_t record_changed;
+	LIST_OF(struct member_change) changes;           /* of members, the oldest first */
+	uint64_t forgotten;                              /* who knows less than this cannot be told by `changes` */
+	uint64_t told, known;                            /* as the VPC's; the machine holds it as it was */
 };
 
 /* An interface in a group. */
@@ -149,8 +160,8 @@ struct str interface_public_address(const struct interface_entry *interface);   
 void watch_interface_added(struct plane *plane, struct interface_entry *interface);
 void watch_interface_removed(struct plane *plane, struct interface_entry *interface);
 void watch_interface_changed(struct plane *plane, struct interface_entry *interface);
-void watch_membership_added(struct membership *membership);
-void watch_membership_removed(struct membership *membership);
+void watch_member_added(struct plane *plane, struct membership *membership);
+void watch_member_removed(struct plane *plane, struct membership *membership);
 void watch_group_changed(struct plane *plane, struct group_entry *group);
 void watch_vpc_changed(struct plane *plane, struct vpc_entry *vpc);      /* and all interfaces in it */
 void watches_init(struct ec2 *ec2);

@@ -42,7 +42,7 @@ static void describe_subnet(struct call *call, const struct entry *entry, void *
 		.enable_dns64 = yes_if(false), .ipv6_native = yes_if(false),
 		.private_dns_name_options_on_launch = dns_options(call, record), .subnet_id = record->id,
 		.state = EC2_SUBNET_STATE_AVAILABLE, .vpc_id = record->vpc, .cidr_block = record->block,
-		.available_ip_address_count = {(int32_t)(block_size(subnet->pool.block) - subnet->pool.used), true},
+		.available_ip_address_count = {(int32_t)(ipv4_block_size(subnet->pool.block) - subnet->pool.used), true},
 		.availability_zone = record->zone, .default_for_az = yes_if(record->default_for_zone.value),
 		.map_public_ip_on_launch = yes_if(record->map_public_address.value)};
 }
@@ -68,21 +68,21 @@ bool ec2_describe_subnets(struct call *call, const struct ec2_describe_subnets_r
 }
 
 /* ---- making */
-static bool check_block(struct call *call, const struct vpc_entry *vpc, struct str text, struct block *ret_block)
+static bool check_block(struct call *call, const struct vpc_entry *vpc, struct str text, struct ipv4_block *ret_block)
 {
-	struct block block;
+	struct ipv4_block block;
 	size_t count = 0;
 
 	if (str_empty(text))
 		return fail(&call->error, ERROR_MISSING_PARAMETER, "The request must contain the parameter cidrBlock");
-	if (!block_parse(text, &block))
+	if (!ipv4_block_parse(text, &block))
 		return fail(&call->error, ERROR_INVALID_PARAMETER_VALUE, "Value (%.*s) for parameter cidrBlock is invalid. This is "
 			    "not a valid CIDR block.", STR(text));
-	if (block.bits < SUBNET_BITS_MIN || block.bits > SUBNET_BITS_MAX || !block_contains(vpc->block, block))
+	if (block.prefix < SUBNET_BITS_MIN || block.prefix > SUBNET_BITS_MAX || !ipv4_block_contains(vpc->block, block))
 		return fail(&call->error, ERROR_SUBNET_RANGE, "The CIDR '%.*s' is invalid.", STR(text));
 	CHAIN_EACH(&vpc->subnets, struct subnet_entry, in_vpc, subnet) {
 		count++;
-		if (block_overlaps(subnet->pool.block, block))
+		if (ipv4_block_overlaps(subnet->pool.block, block))
 			return fail(&call->error, ERROR_SUBNET_CONFLICT, "The CIDR '%.*s' conflicts with another subnet", STR(text));
 	}
 	if (count >= SUBNETS_PER_VPC_LIMIT)
@@ -118,7 +118,7 @@ bool ec2_create_subnet(struct call *call, const struct ec2_create_subnet_request
 {
 	struct vpc_entry *vpc = object_find(call, RECORD_VPC, in->vpc_id, "vpcId");
 	struct ec2_tag_list tags;
-	struct block block;
+	struct ipv4_block block;
 	struct str zone;
 
 	if (!vpc)

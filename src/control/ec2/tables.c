@@ -257,13 +257,13 @@ static bool refuse_destination(struct call *call, struct str text)
 /* In its canonical form. */
 static bool check_destination(struct call *call, struct str text, struct str *ret_destination)
 {
-	struct block block;
+	struct ipv4_block block;
 
 	if (str_empty(text))
 		return fail(&call->error, ERROR_MISSING_PARAMETER, "The request must contain the parameter destinationCidrBlock");
-	if (!block_parse(text, &block))
+	if (!ipv4_block_parse(text, &block))
 		return refuse_destination(call, text);
-	*ret_destination = block_text(call->arena, block);
+	*ret_destination = ipv4_block_text(call->arena, block);
 	return true;
 }
 
@@ -313,13 +313,13 @@ static bool check_target(struct call *call, const struct table_entry *table, con
 
 static bool check_not_local(struct call *call, const struct table_entry *table, struct str destination)
 {
-	struct block block;
+	struct ipv4_block block;
 
-	if (!block_parse(destination, &block))
+	if (!ipv4_block_parse(destination, &block))
 		return refuse_destination(call, destination);
 	if (str_equal(destination, table->vpc->record->block))
 		return fail(&call->error, ERROR_ROUTE_ALREADY_EXISTS, "The route identified by %.*s already exists.", STR(destination));
-	if (block_contains(table->vpc->block, block))
+	if (ipv4_block_contains(table->vpc->block, block))
 		return fail(&call->error, ERROR_INVALID_PARAMETER_VALUE, "The destination CIDR block %.*s is equal to or more specific "
 			    "than one of this VPC's CIDR blocks. This route can target only an interface or an instance.",
 			    STR(destination));

@@ -32,7 +32,7 @@ static void describe_vpc(struct call *call, const struct entry *entry, void *ret
 	struct ec2_vpc *out = ret_description;
 
 	*out = (struct ec2_vpc){
-		.owner_id = entry->realm->account, .instance_tenancy = vpc->tenancy, .is_default = vpc->is_default,
+		.owner_id = entry->realm->account, .instance_tenancy = EC2_TENANCY_DEFAULT, .is_default = vpc->is_default,
 		.tags = tags_shown(call, &vpc->tags), .vpc_id = vpc->id, .state = EC2_VPC_STATE_AVAILABLE,
 		.cidr_block = vpc->block, .dhcp_options_id = vpc->dhcp_options};
 	describe_blocks(call, vpc, &out->cidr_block_association_set);
@@ -66,14 +66,14 @@ static struct ec2_vpc *described_vpc(struct call *call, const struct vpc_entry *
 }
 
 /* ---- making and deleting */
-static bool check_block(struct call *call, struct str text, struct block *ret_block)
+static bool check_block(struct call *call, struct str text, struct ipv4_block *ret_block)
 {
 	if (str_empty(text))
 		return fail(&call->error, ERROR_MISSING_PARAMETER, "The request must contain the parameter cidrBlock");
-	if (!block_parse(text, ret_block))
+	if (!ipv4_block_parse(text, ret_block))
 		return fail(&call->error, ERROR_INVALID_PARAMETER_VALUE, "Value (%.*s) for parameter cidrBlock is invalid. This is "
 			    "not a valid CIDR block.", STR(text));
-	if (ret_block->bits < VPC_BITS_MIN || ret_block->bits > VPC_BITS_MAX)
+	if (ret_block->prefix < VPC_BITS_MIN || ret_block->prefix > VPC_BITS_MAX)
 		return fail(&call->error, ERROR_VPC_RANGE, "The CIDR '%.*s' is invalid.", STR(text));
 	return true;
 }
@@ -88,18 +88,21 @@ static bool check_room(struct call *call)
 bool ec2_create_vpc(struct call *call, const struct ec2_create_vpc_request *in, struct ec2_create_vpc_result *out)
 {
 	struct ec2_tag_list tags;
-	struct block block;
+	struct ipv4_block block;
 
 	if (in->amazon_provided_ipv6_cidr_block.value || str_has(in->ipv6_cidr_block) || str_has(in->ipv6_pool) ||
 	    str_has(in->ipv6_ipam_pool_id))
 		return fail(&call->error, ERROR_UNSUPPORTED, "Wherry's VPCs have no IPv6 blocks.");
 	if (str_has(in->ipv4_ipam_pool_id) || in->vpc_encryption_control)
 		return fail(&call->error, ERROR_UNSUPPORTED, "Wherry has no IPAM pools and no VPC encryption controls.");
+	if (in->instance_tenancy && in->instance_tenancy != EC2_TENANCY_DEFAULT)
+		return fail(&call->error, ERROR_UNSUPPORTED, "Wherry has no hardware to dedicate: leave InstanceTenancy out or set it to "
+			    "default.");
 	if (!check_block(call, in->cidr_block, &block) ||
 	    !tags_of_request(call, &in->tag_specifications, EC2_RESOURCE_TYPE_VPC, &tags) || !check_room(call) ||
 	    !dry_run_ends(call, in->dry_run))
 		return false;
-	out->vpc = described_vpc(call, vpc_make(call->plane, call->realm, block, false, in->instance_tenancy, &tags),
+	out->vpc = described_vpc(call, vpc_make(call->plane, call->realm, block, false, &tags),
 				 EC2_VPC_STATE_PENDING);
 	return true;
 }

@@ -4,15 +4,7 @@
 #include "control/call.h"
 #include "control/ec2/listing.h"
 #include "control/ec2/names.h"
-
-/* Those that an account has without asking for them; the realm's own is one of them in any case. */
-static const struct str regions[] = {
-	STR_INIT("ap-northeast-1"), STR_INIT("ap-northeast-2"), STR_INIT("ap-northeast-3"), STR_INIT("ap-south-1"),
-	STR_INIT("ap-southeast-1"), STR_INIT("ap-southeast-2"), STR_INIT("ca-central-1"),   STR_INIT("eu-central-1"),
-	STR_INIT("eu-north-1"),     STR_INIT("eu-west-1"),      STR_INIT("eu-west-2"),      STR_INIT("eu-west-3"),
-	STR_INIT("sa-east-1"),      STR_INIT("us-east-1"),      STR_INIT("us-east-2"),      STR_INIT("us-west-1"),
-	STR_INIT("us-west-2"),
-};
+#include "model/region.h"
 
 /* ---- regions */
 static const struct filter_row region_filters[] = {
@@ -31,9 +23,12 @@ static void add_region(struct call *call, const struct ec2_describe_regions_requ
 		list->items[list->count++] = region;
 }
 
+/* The realm's own is one of them in any case, even when AWS has none of that name. */
 static bool is_listed(const struct realm *realm, struct str name)
 {
-	return str_listed(regions, COUNT(regions), name) || str_equal(name, realm->region);
+	const struct region *region = region_find(name);
+
+	return (region && region->opted_in) || str_equal(name, realm->region);
 }
 
 bool ec2_describe_regions(struct call *call, const struct ec2_describe_regions_request *in,
@@ -47,10 +42,11 @@ bool ec2_describe_regions(struct call *call, const struct ec2_describe_regions_r
 				    STR(in->region_names.items[i]));
 	if (!dry_run_ends(call, in->dry_run))
 		return false;
-	out->regions.items = arena_array(call->arena, struct ec2_region, COUNT(regions) + 1);
-	for (size_t i = 0; i < COUNT(regions); i++)
-		add_region(call, in, regions[i], &out->regions);
-	if (!str_listed(regions, COUNT(regions), call->realm->region))
+	out->regions.items = arena_array(call->arena, struct ec2_region, REGIONS_COUNT + 1);
+	for (size_t i = 0; i < REGIONS_COUNT; i++)
+		if (is_listed(call->realm, regions[i].name))
+			add_region(call, in, regions[i].name, &out->regions);
+	if (!region_find(call->realm->region))
 		add_region(call, in, call->realm->region, &out->regions);
 	return true;
 }

@@ -297,6 +297,41 @@ static bool check_networking(const struct checks *checks,
 	return true;
 }
 
+/* One word of a line in /etc/hosts or /etc/resolv.conf: what would begin another one is refused. */
+static bool is_word(struct str text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.ptr[i] <= ' ' || text.ptr[i] == 0x7f)
+			return false;
+	return text.len > 0;
+}
+
+static bool check_words(const struct checks *checks, const struct ecs_string_list *list,
+			const char *field)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!is_word(list->items[i]))
+			return refuse(checks, "Container.%s contains invalid characters.", field);
+	return true;
+}
+
+static bool check_host_files(const struct checks *checks,
+			     const struct ecs_container_definition *container)
+{
+	for (size_t i = 0; i < container->extra_hosts.count; i++) {
+		const struct ecs_host_entry *host = &container->extra_hosts.items[i];
+
+		if (!is_word(host->hostname) || !is_word(host->ip_address) ||
+		    str_find(host->hostname, ':') < host->hostname.len)
+			return refuse(checks,
+				      "Container.extraHosts contains invalid characters.");
+	}
+	if (!str_empty(container->hostname) && !is_word(container->hostname))
+		return refuse(checks, "Container.hostname contains invalid characters.");
+	return check_words(checks, &container->dns_servers, "dnsServers") &&
+	       check_words(checks, &container->dns_search_domains, "dnsSearchDomains");
+}
+
 /* ---- time */
 
 static bool check_timeouts(const struct checks *checks,
@@ -420,7 +455,23 @@ static bool check_logs(const struct checks *checks, const struct ecs_log_configu
 	return true;
 }
 
-/* ---- secrets and files */
+/* ---- variables, secrets and files */
+
+const char *definition_variables_fault(const struct ecs_environment_variables *variables)
+{
+	for (size_t i = 0; i < variables->count; i++)
+		if (str_empty(variables->items[i].name))
+			return "Environment variable name should not be null or empty.";
+	return NULL;
+}
+
+static bool check_variables(const struct checks *checks,
+			    const struct ecs_environment_variables *variables)
+{
+	const char *fault = definition_variables_fault(variables);
+
+	return !fault || refuse(checks, "%s", fault);
+}
 
 static bool check_secrets(const struct checks *checks, const struct ecs_secret_list *secrets)
 {
@@ -547,6 +598,44 @@ static bool volume_exists(const struct checks *checks, struct str name)
 	return false;
 }
 
+/* The next name in a path: "/a//./b/" has two. */
+static struct str next_name(struct str *path)
+{
+	struct str name;
+
+	while (str_cut(path, '/', &name))
+		if (name.len && !str_equal(name, S(".")))
+			return name;
+	return STR_NONE;
+}
+
+static bool is_same_path(struct str a, struct str b)
+{
+	struct str name;
+
+	do {
+		name = next_name(&a);
+		if (!str_equal(name, next_name(&b)))
+			return false;
+	} while (str_has(name));
+	return true;
+}
+
+/* Another mount point, or a tmpfs, at the same place: docker's words, when it makes the container. */
+static bool check_place(const struct checks *checks, const struct ecs_container_definition *container,
+			size_t index)
+{
+	const struct ecs_linux_parameters *parameters = container->linux_parameters;
+	struct str path = container->mount_points.items[index].container_path;
+	bool taken = false;
+
+	for (size_t i = 0; i < index; i++)
+		taken |= is_same_path(path, container->mount_points.items[i].container_path);
+	for (size_t i = 0; parameters && i < parameters->tmpfs.count; i++)
+		taken |= is_same_path(path, parameters->tmpfs.items[i].container_path);
+	return !taken || refuse(checks, "Duplicate mount point: %.*s", STR(path));
+}
+
 static bool check_mounts(const struct checks *checks,
 			 const struct ecs_container_definition *container)
 {
@@ -558,6 +647,8 @@ static bool check_mounts(const struct checks *checks,
 		if (str_empty(mount->container_path))
 			return refuse(checks,
 				      "Mount point containerPath should not be null or empty.");
+		if (!check_place(checks, container, i))
+			return false;
 	}
 	for (size_t i = 0; i < container->volumes_from.count; i++)
 		if (!checks_container(checks, container->volumes_from.items[i].source_container))
@@ -676,9 +767,10 @@ static bool settle_container(const struct checks *checks,
 			      STR(container->name));
 	return check_image(checks, container->image) && check_memory(checks, container) &&
 	       check_timeouts(checks, container) && settle_ports(checks, container) &&
-	       check_networking(checks, container) &&
+	       check_networking(checks, container) && check_host_files(checks, container) &&
 	       settle_health(checks, container->health_check) &&
 	       check_restart(checks, container->restart_policy) && check_logs(checks, log) &&
+	       check_variables(checks, &container->environment) &&
 	       check_secrets(checks, &container->secrets) &&
 	       (!log || check_secrets(checks, &log->secret_options)) &&
 	       check_files(checks, container) && check_registry(checks, container) &&

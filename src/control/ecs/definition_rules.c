@@ -496,11 +496,24 @@ static bool check_compatibilities(const struct checks *checks)
 	return true;
 }
 
+bool definition_has_nul(struct str json)
+{
+	for (size_t i = 0; i < json.len; i++)
+		if (json.ptr[i] == '\\') {
+			if (str_starts(str_slice(json, i, json.len), S("\\u0000")))
+				return true;
+			i++;                     /* what it escapes */
+		}
+	return false;
+}
+
 static bool check_bytes(const struct checks *checks)
 {
 	auto_buffer text = {0};
 
 	json_encode(&shape_ecs_task_definition, checks->definition, &text);
+	if (definition_has_nul(buffer_str(&text)))
+		return refuse(checks, "Strings of a task definition cannot contain NUL characters.");
 	return text.len <= DEFINITION_BYTES_LIMIT ||
 	       refuse(checks, "Actual length: '%zu'. Max allowed length is '%d' bytes.", text.len,
 		      DEFINITION_BYTES_LIMIT);

@@ -26,6 +26,11 @@ bool definition_settle_request(const struct ecs_register_task_definition_request
 /* Refuses what AWS accepts and Wherry does not do (definition_unbuilt.c): asked last, so that AWS's own texts come first. */
 bool definition_check_built(const struct ecs_task_definition *definition, struct error *err);
 
+/* What RunTask asks of overrides, too. A NUL, found in the JSON of a value, would end a word for every program; the fault is
+ * a sentence, or NULL. */
+bool definition_has_nul(struct str json);
+const char *definition_variables_fault(const struct ecs_environment_variables *variables);
+
 /* "1 vCPU" → 1024, "0.5 GB" → 512, "256" → 256; false when it is no positive whole number of units. */
 bool definition_parse_cpu(struct str text, int64_t *ret_units);
 bool definition_parse_memory(struct str text, int64_t *ret_mebibytes);

@@ -397,6 +397,35 @@ static struct acs_string_map string_map(struct plane *plane, const struct ecs_st
 	return to;
 }
 
+/* An awsvpc task mounts from its interface's VPC; machines are in none, so from them any mount target will do. */
+static bool reaches(struct plane *plane, const struct task_entry *entry, struct str file_system_id)
+{
+	const struct task_attachment *attachment = entry->record->attachment;
+	struct interface_view view = {0};
+
+	if (attachment)
+		ec2_interface_view(plane, entry->realm, attachment->interface_id, &view);
+	return efs_has_mount_target(plane, entry->realm, file_system_id, view.vpc_id, STR_NONE);
+}
+
+/* Why the volume cannot be mounted, in the words of AWS's mount helper; absent when it can. To that helper a file system that
+ * is not there and one without a mount target are the same: a name that does not resolve. */
+static struct str efs_refusal(struct plane *plane, const struct task_entry *entry, struct str system, struct str point,
+			      struct efs_volume_view *ret_view)
+{
+	struct arena *arena = plane_arena(plane);
+	bool found = efs_find_volume(plane, entry->realm, system, STR_NONE, ret_view);
+
+	if (!found || !reaches(plane, entry, system))
+		return arena_printf(arena, "Failed to resolve \"%.*s.efs.%.*s.amazonaws.com\" - check that your file system ID is "
+				    "correct, and ensure that the VPC has an EFS mount target for this file system ID",
+				    STR(found ? ret_view->file_system_id : system), STR(entry->realm->region));
+	if (!efs_find_volume(plane, entry->realm, system, point, ret_view))
+		return arena_printf(arena, "access denied by server while mounting 127.0.0.1:/: the file system has no access point "
+				    "%.*s", STR(point));
+	return STR_NONE;
+}
+
 /* Where the access point's root is and whom its files belong to: files are kept where the task runs. */
 static void put_access_point(struct plane *plane, const struct task_entry *entry, struct acs_efs_volume *to)
 {
@@ -404,8 +433,9 @@ static void put_access_point(struct plane *plane, const struct task_entry *entry
 	struct acs_efs_access_point *point = arena_new(plane_arena(plane), struct acs_efs_access_point);
 	struct efs_volume_view view;
 
-	if (!efs_find_volume(plane, entry->realm, to->file_system_id, id, &view))
-		return;                          /* it was there when the task was made: the agent says that it is gone */
+	to->refusal = efs_refusal(plane, entry, to->file_system_id, str_empty(id) ? STR_NONE : id, &view);
+	if (str_has(to->refusal))
+		return;
 	to->file_system_id = view.file_system_id;
 	if (str_empty(id))
 		return;

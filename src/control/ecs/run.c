@@ -256,9 +256,14 @@ static bool check_overrides(struct call *call, const struct definition_entry *de
 	json_encode(&shape_ecs_task_override, overrides, &text);
 	if (text.len > OVERRIDES_LIMIT)
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Container Overrides length must be at most %d", OVERRIDES_LIMIT);
+	if (definition_has_nul(buffer_str(&text)))
+		return fail(&call->error, ERROR_INVALID_PARAMETER, "Strings of overrides cannot contain NUL characters.");
 	for (size_t i = 0; i < overrides->container_overrides.count; i++) {
 		const struct ecs_container_override *override = &overrides->container_overrides.items[i];
+		const char *fault = definition_variables_fault(&override->environment);
 
+		if (fault)
+			return fail(&call->error, ERROR_INVALID_PARAMETER, "%s", fault);
 		if (!has_container(definition->record->definition, override->name))
 			return fail(&call->error, ERROR_INVALID_PARAMETER,
 				    "Override for container named %.*s is not a container in the TaskDefinition.", STR(override->name));
@@ -422,10 +427,7 @@ static void add_not_made(struct call *call, const struct task_plan *plan, const 
 
 	if (!failures->items)
 		failures->items = arena_new(call->arena, struct ecs_failure);
-	if (err->code == ERROR_EFS_FILE_SYSTEM_NOT_FOUND)
-		add_failure(call, failures, arn, arena_copy(call->arena, str_of(err->text)));
-	else
-		add_failure(call, failures, arn, S("RESOURCE:ENI"))->detail = arena_copy(call->arena, str_of(err->text));
+	add_failure(call, failures, arn, S("RESOURCE:ENI"))->detail = arena_copy(call->arena, str_of(err->text));
 }
 
 static bool place_and_create(struct call *call, const struct ecs_run_task_request *in, struct task_plan *plan, int32_t count,

@@ -2,7 +2,6 @@
 #include <assert.h>
 #include "control/call.h"
 #include "control/ec2/ec2.h"
-#include "control/efs/efs.h"
 #include "control/ecs/definition_rules.h"
 #include "control/ecs/instances.h"
 #include "control/ecs/services.h"
@@ -251,26 +250,6 @@ static bool attach_interface(struct plane *plane, const struct task_plan *plan, 
 	return true;
 }
 
-/* File systems are looked for when a task starts: they may come and go after the definition. */
-static bool check_volumes(struct plane *plane, const struct task_plan *plan, struct error *err)
-{
-	const struct ecs_volume_list *volumes = &plan->definition->record->definition->volumes;
-
-	for (size_t i = 0; i < volumes->count; i++) {
-		const struct ecs_efs_volume_configuration *efs = volumes->items[i].efs_volume_configuration;
-		struct str point = efs && efs->authorization_config ? efs->authorization_config->access_point_id : STR_NONE;
-		struct efs_volume_view view;
-
-		if (efs && !efs_find_volume(plane, plan->cluster->realm, efs->file_system_id, str_empty(point) ? STR_NONE : point,
-					    &view))
-			return fail(err, ERROR_EFS_FILE_SYSTEM_NOT_FOUND, "ResourceInitializationError: volume '%.*s': there is no "
-				    "file system %.*s%s%.*s", (int)MIN(volumes->items[i].name.len, (size_t)64),
-				    volumes->items[i].name.ptr, STR(efs->file_system_id),
-				    !str_empty(point) ? " with the access point " : "", STR(point));
-	}
-	return true;
-}
-
 static struct maybe_integer storage_of(const struct task_plan *plan)
 {
 	const struct ecs_ephemeral_storage *asked = plan->overrides ? plan->overrides->ephemeral_storage : NULL;
@@ -309,7 +288,7 @@ struct task_entry *task_create(struct plane *plane, const struct task_plan *plan
 	struct str id = ARENA_JOIN(plane_arena(plane), task.cluster, S("/"), task.id);
 	struct task_entry *entry;
 
-	if (!check_volumes(plane, plan, err) || (plan->network && !attach_interface(plane, plan, &task, err)))
+	if (plan->network && !attach_interface(plane, plan, &task, err))
 		return NULL;
 	if (plan->needs.gpus) {
 		task.gpus = pick_gpus(plane, plan->instance->node, plan->needs.gpus);

@@ -2,7 +2,8 @@
  *
  * The room itself answers the EFS API (neighbours 9): file systems, mount targets, access points, tags. It keeps what
  * was said about a file system; its files are on the machines' disks, and nothing here sees them. What is made is
- * available at once: it shows as "creating" only in the answer to its making. */
+ * available at once: it shows as "creating" only in the answer to its making. Of what was deleted the id is remembered:
+ * machines ask for it (DeletedFileSystems) and remove the files of nothing else. */
 #pragma once
 #include "control/call.h"
 
@@ -13,6 +14,8 @@ enum {
 	EFS_TAGS_LIMIT = 50,
 	EFS_PAGE_LIMIT = 100,
 	EFS_PATH_DEPTH_LIMIT = 4,
+	EFS_DELETED_LIMIT = 1000,                        /* remembered, of a realm: past it the files of the oldest stay */
+	EFS_ASKED_LIMIT = 1000,                          /* of one DeletedFileSystems */
 };
 
 /* What a task mounts. Strings are borrowed from the state: good until the end of the step. */

@@ -216,7 +216,7 @@ bool efs_delete_file_system(struct call *call, const struct efs_delete_file_syst
 			    "File system '%.*s' has one or more mount targets.", STR(entry->record->id));
 	while ((node = sorted_first(&entry->access_points)))
 		emit(call->plane, call->realm, RECORD_ACCESS_POINT, arena_copy(call->arena, node->key), NULL);
-	emit(call->plane, call->realm, RECORD_FILE_SYSTEM, arena_copy(call->arena, entry_id(&entry->entry)), NULL);
+	efs_forget_file_system(call, entry);
 	return true;
 }
 

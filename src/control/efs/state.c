@@ -13,31 +13,37 @@ static struct file_system_entry *owner_of(struct plane *plane, const struct entr
 	return file_system;
 }
 
-/* ---- file systems. A token stands in the value, so its place changes with it. */
+/* ---- file systems. The value says whether there still is one, and has its token. */
 void efs_file_system_attach(struct plane *plane, struct entry *entry)
 {
-	struct file_system_entry *file_system = (struct file_system_entry *)entry;
-
-	sorted_add(&entry->realm->file_systems, &file_system->by_id, entry_id(entry));
 }
 
 void efs_file_system_detach(struct plane *plane, struct entry *entry)
 {
-	struct file_system_entry *file_system = (struct file_system_entry *)entry;
-
-	sorted_remove(&entry->realm->file_systems, &file_system->by_id);
 }
 
 void efs_file_system_add(struct plane *plane, struct entry *entry)
 {
 	struct file_system_entry *file_system = (struct file_system_entry *)entry;
 
+	if (file_system->record->deleted_at.has) {
+		sorted_add(&entry->realm->deleted_file_systems, &file_system->by_id, entry_id(entry));
+		return;
+	}
+	sorted_add(&entry->realm->file_systems, &file_system->by_id, entry_id(entry));
 	sorted_add(&entry->realm->file_system_tokens, &file_system->by_token, file_system->record->creation_token);
 }
 
 void efs_file_system_remove(struct plane *plane, struct entry *entry)
 {
-	sorted_remove(&entry->realm->file_system_tokens, &((struct file_system_entry *)entry)->by_token);
+	struct file_system_entry *file_system = (struct file_system_entry *)entry;
+
+	if (file_system->record->deleted_at.has) {
+		sorted_remove(&entry->realm->deleted_file_systems, &file_system->by_id);
+		return;
+	}
+	sorted_remove(&entry->realm->file_systems, &file_system->by_id);
+	sorted_remove(&entry->realm->file_system_tokens, &file_system->by_token);
 }
 
 /* ---- mount targets */
@@ -125,7 +131,10 @@ static struct str plain_id(struct plane *plane, const struct realm *realm, struc
 /* ---- finding */
 struct file_system_entry *efs_find_file_system(struct plane *plane, const struct realm *realm, struct str id)
 {
-	return entry_find(plane, realm, RECORD_FILE_SYSTEM, plain_id(plane, realm, S("file-system"), id));
+	struct file_system_entry *file_system =
+		entry_find(plane, realm, RECORD_FILE_SYSTEM, plain_id(plane, realm, S("file-system"), id));
+
+	return file_system && !file_system->record->deleted_at.has ? file_system : NULL;
 }
 
 struct mount_target_entry *efs_find_mount_target(struct plane *plane, const struct realm *realm, struct str id)
@@ -260,6 +269,8 @@ void efs_check(const struct plane *plane)
 			targets += file_system->mount_targets.count;
 			points += file_system->access_points.count;
 		}
+		file_systems += realm->deleted_file_systems.count;
+		assert(realm->deleted_file_systems.count <= EFS_DELETED_LIMIT);
 	}
 	assert(file_systems == entry_count(plane, RECORD_FILE_SYSTEM));
 	assert(targets == entry_count(plane, RECORD_MOUNT_TARGET));

@@ -49,6 +49,9 @@ struct page;
 struct page_request;
 bool efs_page(struct call *call, const struct sorted *tree, struct page_request *request, struct page *ret_page);
 
+/* ---- What is deleted is remembered: a machine removes the files of what it is told of, of nothing else. */
+void efs_forget_file_system(struct call *call, struct file_system_entry *file_system);
+
 /* ---- Rows of entry_kinds */
 #define EFS_KIND_FUNCTIONS(name) \
 	void name##_attach(struct plane *plane, struct entry *entry); \

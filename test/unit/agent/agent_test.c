@@ -5,17 +5,6 @@
 #define APP "{\"name\":\"app\",\"image\":\"web:1\",\"essential\":true,\"cpu\":256,\"memory\":256}"
 #define SIDE "{\"name\":\"side\",\"image\":\"log:1\",\"essential\":false,\"cpu\":0,\"memory\":64}"
 
-static struct world *running(const char *containers)
-{
-	struct world *world = world_connected();
-
-	world_payload(world, "t1", "RUNNING", containers);
-	world_settle(world);
-	assert_int_equal(world_task(world, "t1")->known, AGENT_STATUS_RUNNING);
-	world->said.count = 0;
-	return world;
-}
-
 TEST(it_registers_then_connects)
 {
 	struct world *world = world_new();
@@ -169,10 +158,13 @@ TEST(a_task_goes_through_its_steps_and_is_reported)
 	world_exit(world, "t1", "app", 3);
 	assert_int_equal(world_peek_report(world)->containers.items[0].exit_code.value, 3);
 	assert_true(world_peek_report(world)->execution_stopped_at.has);
+	world_succeed(world, JOB_DESTROY, NULL);
 	world_expect_report(world, "t1", "STOPPED");
 	assert_int_equal(world->jobs.count, 0);
-	world_pass(world, 3601 * USEC_PER_SEC);
-	world_succeed(world, JOB_DESTROY, NULL);
+	world_pass(world, 3599 * USEC_PER_SEC);
+	assert_non_null(world_task(world, "t1"));
+	world_pass(world, 2 * USEC_PER_SEC);
+	assert_int_equal(world->jobs.count, 0);
 	assert_true(agent_is_idle(world->agent));
 	assert_null(map_get(&world->disk, S("t1")));
 	world_free(world);
@@ -204,7 +196,7 @@ TEST(a_payload_without_ids_is_dropped)
 
 TEST(stopping_sends_sigterm_then_sigkill)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_payload(world, "t1", "STOPPED", APP);
 	assert_int_equal(world_take_job(world, JOB_SIGNAL, "app").signal, 15);
@@ -220,7 +212,7 @@ TEST(stopping_sends_sigterm_then_sigkill)
 
 TEST(the_containers_own_stop_timeout_counts)
 {
-	struct world *world = running("{\"name\":\"app\",\"image\":\"i\",\"essential\":true,\"stopTimeout\":2}");
+	struct world *world = world_running("{\"name\":\"app\",\"image\":\"i\",\"essential\":true,\"stopTimeout\":2}");
 
 	world_payload(world, "t1", "STOPPED", APP);
 	world_take_job(world, JOB_SIGNAL, "app");
@@ -231,7 +223,7 @@ TEST(the_containers_own_stop_timeout_counts)
 
 TEST(what_survives_sigkill_is_given_up_with_a_reason)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_payload(world, "t1", "STOPPED", APP);
 	world_pass(world, 120 * USEC_PER_SEC);
@@ -243,7 +235,7 @@ TEST(what_survives_sigkill_is_given_up_with_a_reason)
 
 TEST(a_stopped_task_never_starts_again)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_exit(world, "t1", "app", 0);
 	world_settle(world);
@@ -381,7 +373,7 @@ TEST(a_broken_success_takes_the_task_down)
 	const struct ecs_submit_task_state_change_request *report;
 
 	world_exit(world, "t1", "init", 1);
-	assert_int_equal(world->jobs.count, 0);
+	assert_int_equal(world_count_jobs(world, JOB_START), 0);
 	report = world_peek_report(world);
 	assert_int_equal(report->containers.items[0].exit_code.value, 1);
 	assert_int_equal(report->containers.items[1].exit_code.value, 143);
@@ -412,7 +404,7 @@ TEST(a_dependency_that_takes_too_long_breaks)
 
 TEST(containers_stop_in_the_reverse_order)
 {
-	struct world *world = running(AFTER("START"));
+	struct world *world = world_running(AFTER("START"));
 
 	world_payload(world, "t1", "STOPPED", APP);
 	world_take_job(world, JOB_SIGNAL, "app");
@@ -424,7 +416,7 @@ TEST(containers_stop_in_the_reverse_order)
 
 TEST(the_end_of_an_essential_container_stops_the_others)
 {
-	struct world *world = running(APP "," SIDE);
+	struct world *world = world_running(APP "," SIDE);
 
 	world_exit(world, "t1", "app", 0);
 	assert_int_equal(world->calls.count, 0);
@@ -436,7 +428,7 @@ TEST(the_end_of_an_essential_container_stops_the_others)
 
 TEST(the_end_of_another_container_is_told_with_the_task_running)
 {
-	struct world *world = running(APP "," SIDE);
+	struct world *world = world_running(APP "," SIDE);
 
 	world_exit(world, "t1", "side", 5);
 	EXPECT_STR(world_peek_report(world)->containers.items[1].status, S("STOPPED"));
@@ -528,15 +520,17 @@ TEST(a_stop_during_the_pull_ends_it_at_once)
 	world_payload(world, "t1", "RUNNING", APP);
 	world_payload(world, "t1", "STOPPED", APP);
 	world_expect_report(world, "t1", "STOPPED");
-	world_succeed(world, JOB_PULL, "app");
 	world_succeed(world, JOB_CREATE, NULL);
+	assert_int_equal(world->jobs.count, 1);          /* what is pulled belongs to the task: it is not destroyed before */
+	world_succeed(world, JOB_PULL, "app");
+	world_succeed(world, JOB_DESTROY, NULL);
 	assert_int_equal(world->jobs.count, 0);
 	world_free(world);
 }
 
 TEST(an_out_of_memory_kill_has_its_reason)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 	struct fact fact = {.kind = FACT_EXIT, .task_id = S("t1"), .container = S("app"), .ok = true,
 			    .exit_code = 137, .out_of_memory = true, .at = world->now};
 
@@ -552,7 +546,7 @@ TEST(an_out_of_memory_kill_has_its_reason)
 
 TEST(a_task_waits_for_room_and_a_smaller_one_does_not_wait_behind_it)
 {
-	struct world *world = running(BIG);
+	struct world *world = world_running(BIG);
 
 	world_payload(world, "t2", "RUNNING", BIG);
 	assert_true(world_heard(world, "AckRequest"));
@@ -569,7 +563,7 @@ TEST(a_task_waits_for_room_and_a_smaller_one_does_not_wait_behind_it)
 
 TEST(a_host_port_is_given_to_one_task_at_a_time)
 {
-	struct world *world = running(PORT);
+	struct world *world = world_running(PORT);
 
 	world_payload(world, "t2", "RUNNING", PORT);
 	assert_int_equal(world->jobs.count, 0);
@@ -601,7 +595,7 @@ TEST(a_task_larger_than_the_host_is_stopped_with_a_reason)
 
 TEST(a_report_is_repeated_until_it_is_taken_and_dropped_when_it_is_invalid)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_exit(world, "t1", "app", 0);
 	for (int i = 0; i < 20; i++) {
@@ -617,7 +611,7 @@ TEST(a_report_is_repeated_until_it_is_taken_and_dropped_when_it_is_invalid)
 
 TEST(one_call_a_task_is_under_way)
 {
-	struct world *world = running(APP "," SIDE);
+	struct world *world = world_running(APP "," SIDE);
 
 	world_exit(world, "t1", "side", 0);
 	world_exit(world, "t1", "app", 0);
@@ -630,24 +624,82 @@ TEST(one_call_a_task_is_under_way)
 
 TEST(a_task_is_not_forgotten_before_the_server_knows)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_exit(world, "t1", "app", 0);
+	world_succeed(world, JOB_DESTROY, NULL);
 	world_pass(world, 4000 * USEC_PER_SEC);
-	assert_int_equal(world_count_jobs(world, JOB_DESTROY), 0);
+	assert_false(agent_is_idle(world->agent));
 	world_expect_report(world, "t1", "STOPPED");
 	world_pass(world, 150 * USEC_PER_SEC);
-	world_fail(world, JOB_DESTROY, NULL, "busy");
-	world_pass(world, 5 * USEC_PER_SEC);
+	assert_true(agent_is_idle(world->agent));
+	world_free(world);
+}
+
+TEST(a_task_is_not_forgotten_before_its_things_are_gone)
+{
+	struct world *world = world_running(APP);
+
+	world_exit(world, "t1", "app", 0);
+	world_expect_report(world, "t1", "STOPPED");
+	for (int i = 0; i < 4; i++) {
+		world_fail(world, JOB_DESTROY, NULL, "busy");
+		world_pass(world, 2000 * USEC_PER_SEC);
+	}
+	assert_false(agent_is_idle(world->agent));
 	world_succeed(world, JOB_DESTROY, NULL);
 	assert_true(agent_is_idle(world->agent));
+	world_free(world);
+}
+
+TEST(what_shows_up_after_all_is_gone_is_destroyed_too)
+{
+	struct world *world = world_running(APP);
+
+	world_exit(world, "t1", "app", 0);
+	world_succeed(world, JOB_DESTROY, NULL);
+	world_step(world, (struct agent_event){.type = AGENT_EVENT_FACT, .fact = &(struct fact){
+		.kind = FACT_FOUND, .task_id = S("t1"), .container = S("app"), .ok = true, .running = true}});
+	world_succeed(world, JOB_DESTROY, NULL);
+	world_free(world);
+}
+
+TEST(a_task_costs_two_commits_to_its_start_and_one_at_its_end)
+{
+	struct world *world = world_connected();
+	unsigned before = world->commits;
+
+	world_payload(world, "t1", "RUNNING", APP);
+	world_settle(world);
+	assert_int_equal(world->commits - before, 2);    /* taken; started */
+	world_exit(world, "t1", "app", 0);
+	world_settle(world);
+	world_pass(world, 4000 * USEC_PER_SEC);
+	assert_int_equal(world->commits - before, 4);    /* ended; forgotten, for it is the last one */
+	world_free(world);
+}
+
+TEST(what_need_not_be_durable_is_stored_with_what_must_be)
+{
+	struct world *world = world_running(APP);
+
+	assert_int_equal(((const struct agent_task *)map_get(&world->disk, S("t1")))->reported, AGENT_STATUS_NONE);
+	world_payload(world, "t2", "RUNNING", APP);
+	assert_int_equal(((const struct agent_task *)map_get(&world->disk, S("t1")))->reported, AGENT_STATUS_RUNNING);
+	world_exit(world, "t1", "app", 0);
+	world_settle(world);
+	world_pass(world, 4000 * USEC_PER_SEC);
+	assert_null(world_task(world, "t1"));
+	assert_non_null(map_get(&world->disk, S("t1")));
+	world_payload(world, "t1", "RUNNING", APP);      /* the same again, whatever it means: it is not erased */
+	assert_non_null(map_get(&world->disk, S("t1")));
 	world_free(world);
 }
 
 /* The server sent it before the report came; both were under way at once. */
 TEST(a_late_payload_does_not_run_a_task_again)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_exit(world, "t1", "app", 0);
 	world_pass(world, 4000 * USEC_PER_SEC);
@@ -674,7 +726,7 @@ TEST(heartbeats_are_acknowledged)
 
 TEST(a_manifest_without_a_task_stops_it_once_the_server_confirms)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_message(world, "TaskManifestMessage", MANIFEST("7", ""));
 	assert_true(world_heard(world, "AckRequest"));
@@ -691,7 +743,7 @@ TEST(a_manifest_without_a_task_stops_it_once_the_server_confirms)
 
 TEST(a_manifest_that_names_all_tasks_is_only_acknowledged)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_message(world, "TaskManifestMessage",
 		      MANIFEST("7", "{\"taskArn\":\"" T1 "\",\"desiredStatus\":\"RUNNING\"}"));
@@ -702,7 +754,7 @@ TEST(a_manifest_that_names_all_tasks_is_only_acknowledged)
 
 TEST(a_stale_manifest_is_dropped_also_after_a_restart)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_message(world, "TaskManifestMessage", MANIFEST("7", ""));
 	world->said.count = 0;
@@ -716,7 +768,7 @@ TEST(a_stale_manifest_is_dropped_also_after_a_restart)
 
 TEST(credentials_are_kept_in_memory_and_acknowledged_but_never_stored)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 	const struct agent_task *stored;
 
 	world_message(world, "IAMRoleCredentialsMessage", "{\"messageId\":\"k\",\"taskArn\":\"" T1 "\","
@@ -734,7 +786,7 @@ TEST(credentials_are_kept_in_memory_and_acknowledged_but_never_stored)
 
 TEST(stop_all_ends_and_destroys_everything_and_takes_nothing_new)
 {
-	struct world *world = running(APP "," SIDE);
+	struct world *world = world_running(APP "," SIDE);
 
 	world_step(world, (struct agent_event){.type = AGENT_EVENT_STOP_ALL});
 	world_payload(world, "t2", "RUNNING", APP);
@@ -747,17 +799,17 @@ TEST(stop_all_ends_and_destroys_everything_and_takes_nothing_new)
 
 TEST(stop_all_does_not_wait_long_for_a_server_that_is_gone)
 {
-	struct world *world = running(APP);
+	struct world *world = world_running(APP);
 
 	world_step(world, (struct agent_event){.type = AGENT_EVENT_STOP_ALL});
 	world_take_job(world, JOB_SIGNAL, "app");
 	world_exit(world, "t1", "app", 143);
-	for (int i = 0; i < 15 && world->jobs.count == 0; i++) {
+	world_succeed(world, JOB_DESTROY, NULL);
+	for (int i = 0; i < 15 && !agent_is_idle(world->agent); i++) {
 		if (world->calls.count)
 			world_answer(world, world_take_call(world, CALL_SUBMIT_TASK), ERROR_NETWORK, "gone");
 		world_pass(world, USEC_PER_SEC);
 	}
-	world_succeed(world, JOB_DESTROY, NULL);
 	assert_true(agent_is_idle(world->agent));
 	world_free(world);
 }

@@ -19,6 +19,16 @@ static struct world *connected(const char *tail)
 	return world;
 }
 
+/* A task with an interface runs. */
+static struct world *running(void)
+{
+	struct world *world = connected(WITH_ENI);
+
+	world_payload(world, "t1", "RUNNING", APP);
+	world_settle(world);
+	return world;
+}
+
 static void announce(struct world *world, const char *task, int timeout_msec)
 {
 	struct str json = arena_printf(&world->arena,
@@ -59,26 +69,23 @@ TEST(attached_is_told_first_and_does_not_delay_the_start)
 
 TEST(the_interface_is_gone_before_stopped_is_told)
 {
-	struct world *world = connected(WITH_ENI);
+	struct world *world = running();
 
-	world_payload(world, "t1", "RUNNING", APP);
-	world_settle(world);
 	world_exit(world, "t1", "app", 0);
 	assert_int_equal(world->calls.count, 0);
 	world_fail(world, JOB_RELEASE, NULL, "busy");
 	world_pass(world, 10 * USEC_PER_SEC);
 	world_succeed(world, JOB_RELEASE, NULL);
 	world_expect_report(world, "t1", "STOPPED");
+	world_succeed(world, JOB_DESTROY, NULL);
 	assert_int_equal(world->jobs.count, 0);
 	world_free(world);
 }
 
 TEST(an_interface_that_does_not_go_is_given_up)
 {
-	struct world *world = connected(WITH_ENI);
+	struct world *world = running();
 
-	world_payload(world, "t1", "RUNNING", APP);
-	world_settle(world);
 	world_exit(world, "t1", "app", 0);
 	for (int i = 0; i < AGENT_RELEASE_ATTEMPTS; i++) {
 		world_pass(world, 80 * USEC_PER_SEC);
@@ -90,10 +97,8 @@ TEST(an_interface_that_does_not_go_is_given_up)
 
 TEST(at_the_end_of_all_tasks_nobody_waits_for_an_interface_that_does_not_go)
 {
-	struct world *world = connected(WITH_ENI);
+	struct world *world = running();
 
-	world_payload(world, "t1", "RUNNING", APP);
-	world_settle(world);
 	world_step(world, (struct agent_event){.type = AGENT_EVENT_STOP_ALL});
 	world_take_job(world, JOB_SIGNAL, "app");
 	world_exit(world, "t1", "app", 143);
@@ -119,10 +124,8 @@ TEST(a_stop_before_the_interface_is_there_releases_it_all_the_same)
 
 TEST(a_restart_of_the_agent_still_releases_and_does_not_attach_twice)
 {
-	struct world *world = connected(WITH_ENI);
+	struct world *world = running();
 
-	world_payload(world, "t1", "RUNNING", APP);
-	world_settle(world);
 	world_crash(world);
 	world_settle(world);
 	assert_int_equal(world->jobs.count, 0);

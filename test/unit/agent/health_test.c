@@ -171,8 +171,7 @@ TEST(health_is_kept_over_a_restart_of_the_agent_and_probing_goes_on)
 	pass(world, 10);
 	world_succeed(world, JOB_PROBE, "db");
 	pass(world, 7);
-	world_crash(world);
-	world_answer_registration(world);
+	world_return(world);
 	assert_int_equal(health(world), AGENT_HEALTH_HEALTHY);
 	assert_int_equal(world->jobs.count, 0);
 	pass(world, 10);

@@ -61,9 +61,8 @@ TEST(a_restart_with_the_container_running_touches_nothing)
 	struct world *world = accepted();
 
 	world_settle(world);
-	world_crash(world);
+	world_return(world);
 	assert_int_equal(world->jobs.count, 0);
-	world_answer_registration(world);
 	assert_int_equal(world->calls.count, 0);
 	runs_in_the_end(world);
 }
@@ -75,8 +74,7 @@ TEST(an_exit_while_the_agent_was_away_keeps_its_code)
 	world_settle(world);
 	world->held.items[0].running = false;
 	world->held.items[0].exit_code = 42;
-	world_crash(world);
-	world_answer_registration(world);
+	world_return(world);
 	assert_int_equal(world_peek_report(world)->containers.items[0].exit_code.value, 42);
 	world_expect_report(world, "t1", "STOPPED");
 	world_free(world);
@@ -88,8 +86,7 @@ TEST(a_container_that_nobody_holds_has_vanished)
 
 	world_settle(world);
 	world->held.count = 0;
-	world_crash(world);
-	world_answer_registration(world);
+	world_return(world);
 	EXPECT_STR(world_peek_report(world)->containers.items[0].reason,
 		   S("ContainerVanishedError: No container matching saved ID found"));
 	world_expect_report(world, "t1", "STOPPED");
@@ -164,8 +161,7 @@ TEST(a_lost_answer_is_reported_again)
 	world_settle(world);
 	world_exit(world, "t1", "app", 0);
 	world_take_call(world, CALL_SUBMIT_TASK);
-	world_crash(world);
-	world_answer_registration(world);
+	world_return(world);
 	world_expect_report(world, "t1", "STOPPED");
 	world_free(world);
 }
@@ -191,11 +187,11 @@ TEST(a_restart_during_the_destroy_destroys_again)
 
 	world_settle(world);
 	world_exit(world, "t1", "app", 0);
-	world_settle(world);
-	world_pass(world, 3601 * USEC_PER_SEC);
 	world_take_job(world, JOB_DESTROY, NULL);
-	world_crash(world);
+	world_return(world);
 	world_succeed(world, JOB_DESTROY, NULL);
+	world_expect_report(world, "t1", "STOPPED");
+	world_pass(world, 3601 * USEC_PER_SEC);
 	assert_true(agent_is_idle(world->agent));
 	world_free(world);
 }

@@ -82,6 +82,7 @@ static void absorb(struct world *world)
 		list_add(&world->said, ((struct world_said){message->type,
 				shape_copy(message->shape, message->value, &world->arena)}));
 	}
+	world->commits += out->records.count > 0;
 	world->connects += out->connect;
 	world->terminal |= out->terminal;
 	world->health_changed |= out->health_changed;
@@ -324,6 +325,15 @@ void world_answer_registration(struct world *world)
 	world_step(world, (struct agent_event){.type = AGENT_EVENT_ANSWER, .ticket = call.ticket, .output = &output});
 }
 
+void world_return(struct world *world)
+{
+	world_crash(world);
+	world_answer_registration(world);
+	/* That the server has heard of RUNNING is stored with the next commit. */
+	if (world->calls.count > 0 && str_equal(world_peek_report(world)->status, S("RUNNING")))
+		world_expect_report(world, "t1", "RUNNING");
+}
+
 const struct ecs_submit_task_state_change_request *world_peek_report(struct world *world)
 {
 	if (world->calls.count == 0)
@@ -370,6 +380,17 @@ void world_settle(struct world *world)
 		else if (world->calls.count)
 			world_answer(world, world_take_call(world, CALL_SUBMIT_TASK), ERROR_NONE, NULL);
 	}
+}
+
+struct world *world_running(const char *containers)
+{
+	struct world *world = world_connected();
+
+	world_payload(world, "t1", "RUNNING", containers);
+	world_settle(world);
+	assert_int_equal(world_task(world, "t1")->known, AGENT_STATUS_RUNNING);
+	world->said.count = 0;
+	return world;
 }
 
 const struct agent_task *world_task(const struct world *world, const char *task)

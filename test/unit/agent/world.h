@@ -26,7 +26,7 @@ struct world {
 	LIST_OF(struct world_call) calls;
 	LIST_OF(struct world_said) said;
 	LIST_OF(struct world_container) held;
-	unsigned connects;
+	unsigned connects, commits;                      /* commits: steps that wrote to the disk */
 	bool terminal, health_changed;
 	bool awsvpc;                                     /* payloads are of this network mode */
 	const char *task_tail;                           /* more members of the task, or NULL */
@@ -35,10 +35,12 @@ struct world {
 
 struct world *world_new(void);                           /* not started */
 struct world *world_connected(void);                     /* registered, channel open */
+struct world *world_running(const char *containers);     /* the same; a task t1 of these runs, all was heard */
 void world_free(struct world *world);
 
 void world_start(struct world *world);
 void world_crash(struct world *world);                   /* and start again; the hands say what they hold */
+void world_return(struct world *world);                  /* crash, and register again; what is told twice is heard */
 void world_step(struct world *world, struct agent_event event);
 void world_pass(struct world *world, usec span);         /* time goes by, timers fire */
 

@@ -84,8 +84,7 @@ TEST(a_cluster_name_has_at_most_255_characters)
 
 	desk_init(&desk);
 	for (int length = 255; length <= 256; length++) {
-		struct str request = arena_printf(&desk.arena, "{'clusterName':'%0*d'}", length, 0);
-		struct str reply = desk_call(&desk, "CreateCluster", arena_cstr(&desk.arena, request));
+		struct str reply = desk_ask(&desk, "CreateCluster", "{'clusterName':'%0*d'}", length, 0);
 
 		assert_int_equal(str_starts(reply, S("{'cluster':")), length == 255);
 		if (length == 256)
@@ -153,8 +152,7 @@ TEST(at_most_100_clusters_are_described_at_once)
 
 		for (int i = 1; i < count; i++)
 			request = arena_printf(&desk.arena, "%.*s,'b'", STR(request));
-		request = arena_printf(&desk.arena, "%.*s]}", STR(request));
-		assert_int_equal(str_starts(desk_call(&desk, "DescribeClusters", arena_cstr(&desk.arena, request)),
+		assert_int_equal(str_starts(desk_ask(&desk, "DescribeClusters", "%.*s]}", STR(request)),
 					    S("{'clusters':[]")), count == 100);
 	}
 }
@@ -209,7 +207,7 @@ TEST(a_deleted_cluster_is_inactive_and_hidden_until_it_is_made_again)
 
 TEST(clusters_are_listed_page_by_page)
 {
-	struct str token, request;
+	struct str token;
 	auto_desk desk;
 
 	desk_init(&desk);
@@ -220,11 +218,9 @@ TEST(clusters_are_listed_page_by_page)
 		      "['arn:aws:ecs:us-east-1:123456789012:cluster/a','arn:aws:ecs:us-east-1:123456789012:cluster/b']");
 	token = desk_member(&desk, "ListClusters", "{'maxResults':2}", "nextToken");
 	desk_call(&desk, "DeleteCluster", "{'cluster':'b'}");    /* the token does not mind */
-	request = arena_printf(&desk.arena, "{'maxResults':1,'nextToken':%.*s}", STR(token));
-	EXPECT_CALL(&desk, "ListClusters", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "ListClusters", desk_text(&desk, "{'maxResults':1,'nextToken':%.*s}", STR(token)),
 		    "{'clusterArns':['arn:aws:ecs:us-east-1:123456789012:cluster/c']}");
-	request = arena_printf(&desk.arena, "{'nextToken':%.*s}", STR(token));
-	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", desk_text(&desk, "{'nextToken':%.*s}", STR(token)),
 		    "InvalidParameterException: Invalid token.");
 	EXPECT_CALL(&desk, "ListClusters", "{'nextToken':'x'}", "InvalidParameterException: Invalid token.");
 	EXPECT_CALL(&desk, "ListClusters", "{'maxResults':0}",
@@ -245,7 +241,7 @@ TEST(regions_know_nothing_of_each_other)
 
 TEST(what_is_in_a_cluster_is_counted_and_keeps_it)
 {
-	struct str arn, request;
+	struct str arn;
 	auto_desk desk;
 
 	desk_init(&desk);
@@ -265,8 +261,7 @@ TEST(what_is_in_a_cluster_is_counted_and_keeps_it)
 		      "'statistics':[],'tags':[],'settings':[]," REST "}]");
 	EXPECT_CALL(&desk, "DeleteCluster", "{'cluster':'c'}",
 		    "ClusterContainsTasksException: The Cluster cannot be deleted while Tasks are active.");
-	request = arena_printf(&desk.arena, "{'cluster':'c','containerInstance':'%.*s','force':true}", STR(arn));
-	desk_call(&desk, "DeregisterContainerInstance", arena_cstr(&desk.arena, request));
+	desk_ask(&desk, "DeregisterContainerInstance", "{'cluster':'c','containerInstance':'%.*s','force':true}", STR(arn));
 	EXPECT_MEMBER(&desk, "DeleteCluster", "{'cluster':'c'}", "cluster",
 		      "{" PLAIN("c", "INACTIVE") ",'statistics':[],'tags':[],'settings':[]," REST "}");
 }

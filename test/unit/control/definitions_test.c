@@ -13,10 +13,9 @@
 
 static void register_many(struct desk *desk, const char *family, int count)
 {
-	struct str request = arena_printf(&desk->arena, "{'family':'%s'," CONTAINERS "}", family);
 
 	for (int i = 0; i < count; i++)
-		assert_true(str_starts(desk_call(desk, "RegisterTaskDefinition", arena_cstr(&desk->arena, request)), S("{")));
+		assert_true(str_starts(desk_ask(desk, "RegisterTaskDefinition", "{'family':'%s'," CONTAINERS "}", family), S("{")));
 }
 
 TEST(a_definition_is_registered_with_the_next_revision)
@@ -160,7 +159,7 @@ TEST(a_token_of_another_list_is_refused)
 
 TEST(families_are_listed_by_prefix_and_status)
 {
-	struct str token, request;
+	struct str token;
 	auto_desk desk;
 
 	desk_init(&desk);
@@ -176,10 +175,9 @@ TEST(families_are_listed_by_prefix_and_status)
 	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", "{'familyPrefix':'w'}", "{'families':['web','worker']}");
 	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", "{'familyPrefix':'wor'}", "{'families':['worker']}");
 	token = desk_member(&desk, "ListTaskDefinitionFamilies", "{'familyPrefix':'w','maxResults':1}", "nextToken");
-	request = arena_printf(&desk.arena, "{'familyPrefix':'w','nextToken':%.*s}", STR(token));
-	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", arena_cstr(&desk.arena, request), "{'families':['worker']}");
-	request = arena_printf(&desk.arena, "{'nextToken':%.*s}", STR(token));
-	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", desk_text(&desk, "{'familyPrefix':'w','nextToken':%.*s}", STR(token)),
+		    "{'families':['worker']}");
+	EXPECT_CALL(&desk, "ListTaskDefinitionFamilies", desk_text(&desk, "{'nextToken':%.*s}", STR(token)),
 		    "InvalidParameterException: Invalid token.");
 }
 

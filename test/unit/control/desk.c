@@ -2,6 +2,7 @@
 #include "api/ec2.h"
 #include "api/ecs.h"
 #include "api/efs.h"
+#include "api/wherry.h"
 #include "api/logs.h"
 #include "wire/json.h"
 
@@ -55,6 +56,7 @@ static struct str answer(struct desk *desk, const struct reply *reply)
 static const struct operation *find_operation(const char *name)
 {
 	static const struct { struct str prefix; const struct api *api; } services[] = {
+		{STR_INIT("wherry:"), &api_wherry},
 		{STR_INIT("logs:"), &api_logs}, {STR_INIT("efs:"), &api_efs}, {STR_INIT("ec2:"), &api_ec2}, {STR_INIT(""), &api_ecs}, {STR_INIT(""), &api_ec2},
 	};
 	const struct operation *operation = NULL;
@@ -65,20 +67,28 @@ static const struct operation *find_operation(const char *name)
 	return operation;
 }
 
+void desk_step(struct desk *desk, struct event event)
+{
+	event.now = desk->now;
+	event.seed = ++desk->seed;
+	event.arena = &desk->arena;
+	effects_clear(&desk->effects);
+	plane_step(desk->plane, &event, &desk->effects);
+	plane_check(desk->plane);
+}
+
 struct str desk_call(struct desk *desk, const char *operation, const char *request)
 {
 	const struct operation *row = find_operation(operation);
 	struct event event = {
-		.type = EVENT_CALL, .now = desk->now, .seed = ++desk->seed, .arena = &desk->arena,
-		.call = {.ticket = desk->seed, .operation = row, .region = str_of(desk->region),
+		.type = EVENT_CALL,
+		.call = {.ticket = desk->seed + 1, .operation = row, .region = str_of(desk->region),
 			 .caller = {.kind = desk->caller, .account = S("123456789012"), .arn = str_of(desk->arn)}},
 	};
 
 	assert_non_null(row);
 	event.call.input = decode(desk, row, request);
-	effects_clear(&desk->effects);
-	plane_step(desk->plane, &event, &desk->effects);
-	plane_check(desk->plane);
+	desk_step(desk, event);
 	if (desk->effects.logs.count && desk->effects.logs.items[0].ticket == event.call.ticket)
 		return S("parked");
 	assert_int_equal(desk->effects.replies.count, 1);
@@ -96,25 +106,55 @@ struct str desk_member(struct desk *desk, const char *operation, const char *req
 	return swap(&desk->arena, raw, '"', '\'');
 }
 
-static void step(struct desk *desk, struct event event)
+const char *desk_text(struct desk *desk, const char *format, ...)
 {
-	event.now = desk->now;
-	event.seed = ++desk->seed;
-	event.arena = &desk->arena;
-	effects_clear(&desk->effects);
-	plane_step(desk->plane, &event, &desk->effects);
-	plane_check(desk->plane);
+	struct str made;
+	va_list args;
+
+	va_start(args, format);
+	made = arena_vprintf(&desk->arena, format, args);
+	va_end(args);
+	return arena_cstr(&desk->arena, made);
+}
+
+struct str desk_ask(struct desk *desk, const char *operation, const char *format, ...)
+{
+	struct str request;
+	va_list args;
+
+	va_start(args, format);
+	request = arena_vprintf(&desk->arena, format, args);
+	va_end(args);
+	return desk_call(desk, operation, arena_cstr(&desk->arena, request));
+}
+
+struct str desk_pick(struct desk *desk, struct str reply, const char *name)
+{
+	struct str label = arena_printf(&desk->arena, "'%s':'", name);
+	const char *at = memmem(reply.ptr, reply.len, label.ptr, label.len);
+	struct str rest;
+
+	if (!at)
+		fail_msg("no %s in %.*s", name, STR(reply));
+	rest = str_slice(reply, (size_t)(at - reply.ptr) + label.len, reply.len);
+	return arena_copy(&desk->arena, str_slice(rest, 0, str_find(rest, '\'')));
+}
+
+struct str desk_subnet(struct desk *desk, const char *zone)
+{
+	return desk_pick(desk, desk_ask(desk, "DescribeSubnets", "{'Filter':[{'Name':'availability-zone','Value':['%s']},"
+					"{'Name':'default-for-az','Value':['true']}]}", zone), "subnetId");
 }
 
 void desk_wait(struct desk *desk, usec span)
 {
 	desk->now += span;
-	step(desk, (struct event){.type = EVENT_TICK});
+	desk_step(desk, (struct event){.type = EVENT_TICK});
 }
 
 void desk_telemetry(struct desk *desk, const char *type, const void *message)
 {
-	step(desk, (struct event){
+	desk_step(desk, (struct event){
 		.type = EVENT_SESSION_MESSAGE,
 		.session = {.session = 999999, .region = str_of(desk->region), .type = str_of(type), .message = message,
 			    .caller = {.kind = CALLER_AGENT, .account = S("123456789012"), .arn = str_of(desk->arn)}},
@@ -141,7 +181,7 @@ struct str desk_machine(struct desk *desk, const char *cluster, const char *reso
 
 	instance = json_member_text(swap(&desk->arena, instance, '\'', '"'), S("containerInstanceArn"));
 	assert_true(json_string_value(instance, &desk->arena, &arn));
-	step(desk, (struct event){
+	desk_step(desk, (struct event){
 		.type = EVENT_SESSION_OPENED,
 		.session = {.session = desk->seed, .region = str_of(desk->region), .cluster = str_of(cluster),
 			    .container_instance = arn, .agent_version = S("1.99.0"), .docker_version = S("26.0.0"),

@@ -23,12 +23,20 @@ void desk_fini(struct desk *desk);
  * A call that the log desk answers gives "parked". */
 struct str desk_call(struct desk *desk, const char *operation, const char *request);
 struct str desk_member(struct desk *desk, const char *operation, const char *request, const char *member);
+/* As desk_call, of a request made as printf would. */
+struct str desk_ask(struct desk *desk, const char *operation, const char *format, ...) PRINTF_LIKE(3, 4);
+const char *desk_text(struct desk *desk, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The text behind the first 'name':'…' of a reply, which must have one. */
+struct str desk_pick(struct desk *desk, struct str reply, const char *name);
+struct str desk_subnet(struct desk *desk, const char *zone);             /* the default VPC's there: its id */
 
 /* Registers an instance of 4 CPUs and 8 GiB with `cluster` and connects its agent; gives its ARN. */
 struct str desk_instance(struct desk *desk, const char *cluster);
 /* The same with more resources (", {…}" or "") and with attributes ("{…},{…}"). */
 struct str desk_machine(struct desk *desk, const char *cluster, const char *resources, const char *attributes);
 void desk_wait(struct desk *desk, usec span);            /* time passes */
+/* Now, and with a seed and memory of the desk's; the plane is checked after it. */
+void desk_step(struct desk *desk, struct event event);
 /* A message of the telemetry channel. */
 void desk_telemetry(struct desk *desk, const char *type, const void *message);
 

@@ -5,69 +5,32 @@
 #include "test/unit/control/desk.h"
 #include "wire/json.h"
 
-#define EXPECT_EFS(desk, operation, expected, ...) EXPECT_STR(efs_call((desk), (operation), __VA_ARGS__), str_of(expected))
-
-static struct str efs_call(struct desk *desk, const char *operation, const char *format, ...) PRINTF_LIKE(3, 4);
-
-static struct str efs_call(struct desk *desk, const char *operation, const char *format, ...)
-{
-	struct str name = arena_printf(&desk->arena, "efs:%s", operation);
-	va_list args;
-	struct str request;
-
-	va_start(args, format);
-	request = arena_vprintf(&desk->arena, format, args);
-	va_end(args);
-	return desk_call(desk, name.ptr, request.ptr);
-}
-
-/* A string member of a reply, without its quotes. */
-static struct str member_of(struct desk *desk, struct str reply, const char *name)
-{
-	char *copy = arena_cstr(&desk->arena, reply);
-	struct str raw;
-
-	for (char *at = copy; *at; at++)
-		*at = *at == '\'' ? '"' : *at;
-	raw = json_member_text(str_of(copy), str_of(name));
-	if (raw.len < 2 || raw.ptr[0] != '"')
-		fail_msg("no %s in %s", name, copy);
-	return str_slice(raw, 1, raw.len - 1);
-}
+#define efs_call(desk, operation, ...) desk_ask((desk), "efs:" operation, __VA_ARGS__)
+#define EXPECT_EFS(desk, operation, expected, ...) EXPECT_STR(efs_call((desk), operation, __VA_ARGS__), str_of(expected))
 
 static const char *make_file_system(struct desk *desk, const char *token)
 {
 	struct str reply = efs_call(desk, "CreateFileSystem", "{'CreationToken':'%s'}", token);
 
-	return arena_cstr(&desk->arena, member_of(desk, reply, "FileSystemId"));
+	return arena_cstr(&desk->arena, desk_pick(desk, reply, "FileSystemId"));
 }
 
-struct found {
-	struct arena *arena;
-	const char *zone, *id;
-	struct str vpc;
-};
-
-static void find_subnet(void *arg, enum record_kind kind, struct str key, const void *value)
+/* A desk with a file system, whose id is given. */
+static const char *begin(struct desk *desk)
 {
-	const struct subnet *subnet = value;
-	struct found *found = arg;
-
-	if (kind != RECORD_SUBNET || !str_equal(subnet->zone, str_of(found->zone)))
-		return;
-	found->id = arena_cstr(found->arena, subnet->id);
-	found->vpc = arena_copy(found->arena, subnet->vpc);
+	desk_init(desk);
+	return make_file_system(desk, "a");
 }
 
 /* Of the default VPC, which the first EC2 call makes. */
-static struct found subnet_in(struct desk *desk, const char *zone)
+static const char *subnet_in(struct desk *desk, const char *zone)
 {
-	struct found found = {.arena = &desk->arena, .zone = zone};
+	return arena_cstr(&desk->arena, desk_subnet(desk, zone));
+}
 
-	desk_call(desk, "ec2:DescribeVpcs", "{}");
-	plane_visit(desk->plane, find_subnet, &found);
-	assert_non_null(found.id);
-	return found;
+static struct str vpc_id(struct desk *desk)
+{
+	return desk_pick(desk, desk_call(desk, "ec2:DescribeVpcs", "{}"), "vpcId");
 }
 
 struct wanted {
@@ -100,9 +63,9 @@ TEST(a_file_system_is_made_and_shown)
 
 	desk_init(&desk);
 	reply = efs_call(&desk, "CreateFileSystem", "{'CreationToken':'a','Tags':[{'Key':'Name','Value':'web'}]}");
-	id = arena_cstr(&desk.arena, member_of(&desk, reply, "FileSystemId"));
+	id = arena_cstr(&desk.arena, desk_pick(&desk, reply, "FileSystemId"));
 	assert_int_equal(strlen(id), 3 + 17);
-	EXPECT_STR(member_of(&desk, reply, "LifeCycleState"), S("creating"));
+	EXPECT_STR(desk_pick(&desk, reply, "LifeCycleState"), S("creating"));
 	EXPECT_STR(efs_call(&desk, "DescribeFileSystems", "{'FileSystemId':'%s'}", id),
 		   arena_printf(&desk.arena, "{'FileSystems':[{'OwnerId':'123456789012','CreationToken':'a','FileSystemId':'%s',"
 				"'FileSystemArn':'arn:aws:elasticfilesystem:us-east-1:123456789012:file-system/%s',"
@@ -121,13 +84,65 @@ TEST(a_creation_token_is_used_once)
 	auto_desk desk;
 	const char *id;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
+	id = begin(&desk);
 	EXPECT_STR(efs_call(&desk, "CreateFileSystem", "{'CreationToken':'a'}"),
 		   arena_printf(&desk.arena, "FileSystemAlreadyExists: File system '%s' already exists with creation token 'a'", id));
 	EXPECT_STR(desk.effects.replies.items[0].resource_ids.items[0], str_of(id));
 	EXPECT_EFS(&desk, "DeleteFileSystem", "{}", "{'FileSystemId':'%s'}", id);
 	make_file_system(&desk, "a");
+}
+
+static struct str deleted_of(struct desk *desk, const char *names)
+{
+	return desk_ask(desk, "wherry:DeletedFileSystems", "{'fileSystems':[%s]}", names);
+}
+
+TEST(a_machine_hears_which_file_systems_were_deleted)
+{
+	auto_desk desk;
+	const char *id = begin(&desk), *kept = make_file_system(&desk, "b");
+	const char *names = desk_text(&desk, "'%s','fs-0123456789abcdef0','%s','..'", id, kept);
+
+	EXPECT_STR(deleted_of(&desk, names), S("{'deleted':[]}"));
+	EXPECT_EFS(&desk, "DeleteFileSystem", "{}", "{'FileSystemId':'%s'}", id);
+	EXPECT_STR(deleted_of(&desk, names), arena_printf(&desk.arena, "{'deleted':['%s']}", id));
+	EXPECT_STR(efs_call(&desk, "DescribeFileSystems", "{'FileSystemId':'%s'}", id),
+		   arena_printf(&desk.arena, "FileSystemNotFound: File system '%s' does not exist.", id));
+	EXPECT_STR(efs_call(&desk, "DeleteFileSystem", "{'FileSystemId':'%s'}", id),
+		   arena_printf(&desk.arena, "FileSystemNotFound: File system '%s' does not exist.", id));
+	assert_true(str_contains(efs_call(&desk, "DescribeFileSystems", "{}"), str_of(kept)));
+	assert_false(str_contains(efs_call(&desk, "DescribeFileSystems", "{}"), str_of(id)));
+}
+
+TEST(the_oldest_of_the_deleted_is_forgotten)
+{
+	auto_desk desk;
+	const char *first = begin(&desk), *last = NULL;
+
+	EXPECT_EFS(&desk, "DeleteFileSystem", "{}", "{'FileSystemId':'%s'}", first);
+	for (int i = 0; i < EFS_DELETED_LIMIT; i++) {
+		if (i == EFS_DELETED_LIMIT - 1)
+			assert_true(exists(&desk, RECORD_FILE_SYSTEM, str_of(first)));
+		desk_wait(&desk, USEC_PER_SEC);
+		last = make_file_system(&desk, "a");
+		EXPECT_EFS(&desk, "DeleteFileSystem", "{}", "{'FileSystemId':'%s'}", last);
+	}
+	assert_false(exists(&desk, RECORD_FILE_SYSTEM, str_of(first)));
+	assert_true(exists(&desk, RECORD_FILE_SYSTEM, str_of(last)));
+}
+
+TEST(a_machine_asks_for_a_limited_number_of_file_systems)
+{
+	auto_desk desk;
+	auto_buffer names = {0};
+
+	desk_init(&desk);
+	for (int i = 0; i < EFS_ASKED_LIMIT; i++)
+		buffer_printf(&names, "%s'fs-%d'", i ? "," : "", i);
+	EXPECT_STR(deleted_of(&desk, arena_cstr(&desk.arena, buffer_str(&names))), S("{'deleted':[]}"));
+	buffer_add(&names, S(",'fs-x'"));
+	EXPECT_STR(deleted_of(&desk, arena_cstr(&desk.arena, buffer_str(&names))),
+		   S("InvalidParameterException: fileSystems has more than 1000 members."));
 }
 
 TEST(wrong_file_systems_are_refused)
@@ -159,11 +174,10 @@ TEST(throughput_is_changed)
 	auto_desk desk;
 	const char *id;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
-	EXPECT_STR(member_of(&desk, efs_call(&desk, "UpdateFileSystem", "{'FileSystemId':'%s','ThroughputMode':'provisioned',"
+	id = begin(&desk);
+	EXPECT_STR(desk_pick(&desk, efs_call(&desk, "UpdateFileSystem", "{'FileSystemId':'%s','ThroughputMode':'provisioned',"
 			     "'ProvisionedThroughputInMibps':2.5}", id), "ThroughputMode"), S("provisioned"));
-	EXPECT_STR(member_of(&desk, efs_call(&desk, "UpdateFileSystem", "{'FileSystemId':'%s','ThroughputMode':'elastic'}", id),
+	EXPECT_STR(desk_pick(&desk, efs_call(&desk, "UpdateFileSystem", "{'FileSystemId':'%s','ThroughputMode':'elastic'}", id),
 			     "ThroughputMode"), S("elastic"));
 	EXPECT_EFS(&desk, "UpdateFileSystem", "BadRequest: One or more of ThroughputMode and ProvisionedThroughputInMibps must be given.",
 		   "{'FileSystemId':'%s'}", id);
@@ -178,28 +192,26 @@ TEST(file_systems_come_in_pages)
 	for (char c = 'a'; c < 'd'; c++)
 		make_file_system(&desk, (char[]){c, 0});
 	reply = efs_call(&desk, "DescribeFileSystems", "{'MaxItems':2}");
-	marker = member_of(&desk, reply, "NextMarker");
+	marker = desk_pick(&desk, reply, "NextMarker");
 	reply = efs_call(&desk, "DescribeFileSystems", "{'MaxItems':2,'Marker':'%.*s'}", STR(marker));
-	EXPECT_STR(member_of(&desk, reply, "Marker"), marker);
+	EXPECT_STR(desk_pick(&desk, reply, "Marker"), marker);
 	assert_false(str_contains(reply, S("NextMarker")));
 }
 
 TEST(a_mount_target_has_an_interface)
 {
 	auto_desk desk;
-	struct found subnet;
 	struct str reply, interface;
-	const char *id, *target;
+	const char *subnet, *id, *target;
 
-	desk_init(&desk);
+	id = begin(&desk);
 	subnet = subnet_in(&desk, "us-east-1b");
-	id = make_file_system(&desk, "a");
-	reply = efs_call(&desk, "CreateMountTarget", "{'FileSystemId':'%s','SubnetId':'%s'}", id, subnet.id);
-	target = arena_cstr(&desk.arena, member_of(&desk, reply, "MountTargetId"));
-	interface = member_of(&desk, reply, "NetworkInterfaceId");
-	EXPECT_STR(member_of(&desk, reply, "AvailabilityZoneName"), S("us-east-1b"));
-	EXPECT_STR(member_of(&desk, reply, "VpcId"), subnet.vpc);
-	assert_true(str_starts(member_of(&desk, reply, "IpAddress"), S("172.31.")));
+	reply = efs_call(&desk, "CreateMountTarget", "{'FileSystemId':'%s','SubnetId':'%s'}", id, subnet);
+	target = arena_cstr(&desk.arena, desk_pick(&desk, reply, "MountTargetId"));
+	interface = desk_pick(&desk, reply, "NetworkInterfaceId");
+	EXPECT_STR(desk_pick(&desk, reply, "AvailabilityZoneName"), S("us-east-1b"));
+	EXPECT_STR(desk_pick(&desk, reply, "VpcId"), vpc_id(&desk));
+	assert_true(str_starts(desk_pick(&desk, reply, "IpAddress"), S("172.31.")));
 	assert_true(exists(&desk, RECORD_NETWORK_INTERFACE, interface));
 	reply = efs_call(&desk, "DescribeMountTargets", "{'MountTargetId':'%s'}", target);
 	assert_true(str_contains(reply, S("'LifeCycleState':'available'")));
@@ -207,7 +219,7 @@ TEST(a_mount_target_has_an_interface)
 	EXPECT_STR(efs_call(&desk, "DeleteFileSystem", "{'FileSystemId':'%s'}", id),
 		   arena_printf(&desk.arena, "FileSystemInUse: File system '%s' has one or more mount targets.", id));
 	EXPECT_EFS(&desk, "CreateMountTarget", "MountTargetConflict: mount target already exists in this AZ",
-		   "{'FileSystemId':'%s','SubnetId':'%s'}", id, subnet.id);
+		   "{'FileSystemId':'%s','SubnetId':'%s'}", id, subnet);
 	EXPECT_EFS(&desk, "DeleteMountTarget", "{}", "{'MountTargetId':'%s'}", target);
 	assert_false(exists(&desk, RECORD_NETWORK_INTERFACE, interface));
 	EXPECT_EFS(&desk, "DeleteFileSystem", "{}", "{'FileSystemId':'%s'}", id);
@@ -216,26 +228,24 @@ TEST(a_mount_target_has_an_interface)
 TEST(wrong_mount_targets_are_refused)
 {
 	auto_desk desk;
-	struct found subnet;
-	const char *id, *zonal;
+	const char *subnet, *id, *zonal;
 
-	desk_init(&desk);
+	id = begin(&desk);
 	subnet = subnet_in(&desk, "us-east-1a");
-	id = make_file_system(&desk, "a");
-	zonal = arena_cstr(&desk.arena, member_of(&desk, efs_call(&desk, "CreateFileSystem", "{'CreationToken':'b',"
+	zonal = arena_cstr(&desk.arena, desk_pick(&desk, efs_call(&desk, "CreateFileSystem", "{'CreationToken':'b',"
 			   "'AvailabilityZoneName':'us-east-1c'}"), "FileSystemId"));
 	EXPECT_EFS(&desk, "CreateMountTarget", "SubnetNotFound: The subnet ID 'subnet-01234567' does not exist",
 		   "{'FileSystemId':'%s','SubnetId':'subnet-01234567'}", id);
 	EXPECT_EFS(&desk, "CreateMountTarget", "FileSystemNotFound: File system 'fs-1' does not exist.",
-		   "{'FileSystemId':'fs-1','SubnetId':'%s'}", subnet.id);
+		   "{'FileSystemId':'fs-1','SubnetId':'%s'}", subnet);
 	EXPECT_EFS(&desk, "CreateMountTarget", "SecurityGroupNotFound: One of the specified security groups does not exist in the "
-		   "subnet's VPC: 'sg-01234567'.", "{'FileSystemId':'%s','SubnetId':'%s','SecurityGroups':['sg-01234567']}", id, subnet.id);
+		   "subnet's VPC: 'sg-01234567'.", "{'FileSystemId':'%s','SubnetId':'%s','SecurityGroups':['sg-01234567']}", id, subnet);
 	EXPECT_EFS(&desk, "CreateMountTarget", "SecurityGroupLimitExceeded: A mount target can have at most 5 security groups.",
-		   "{'FileSystemId':'%s','SubnetId':'%s','SecurityGroups':['a','b','c','d','e','f']}", id, subnet.id);
+		   "{'FileSystemId':'%s','SubnetId':'%s','SecurityGroups':['a','b','c','d','e','f']}", id, subnet);
 	EXPECT_EFS(&desk, "CreateMountTarget", "BadRequest: Mount targets have IPv4 addresses only.",
-		   "{'FileSystemId':'%s','SubnetId':'%s','IpAddressType':'DUAL_STACK'}", id, subnet.id);
+		   "{'FileSystemId':'%s','SubnetId':'%s','IpAddressType':'DUAL_STACK'}", id, subnet);
 	EXPECT_EFS(&desk, "CreateMountTarget", "AvailabilityZonesMismatch: The file system is in the Availability Zone 'us-east-1c', "
-		   "the subnet in 'us-east-1a'.", "{'FileSystemId':'%s','SubnetId':'%s'}", zonal, subnet.id);
+		   "the subnet in 'us-east-1a'.", "{'FileSystemId':'%s','SubnetId':'%s'}", zonal, subnet);
 	EXPECT_EFS(&desk, "DescribeMountTargets", "BadRequest: Exactly one of FileSystemId, MountTargetId and AccessPointId must be given.",
 		   "{}");
 	EXPECT_EFS(&desk, "DeleteMountTarget", "MountTargetNotFound: Mount target 'fsmt-1' does not exist.", "{'MountTargetId':'fsmt-1'}");
@@ -247,12 +257,11 @@ TEST(an_access_point_is_made_and_shown)
 	const char *id, *point;
 	struct str shown;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
+	id = begin(&desk);
 	shown = efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'t','FileSystemId':'%s','PosixUser':{'Uid':1000,'Gid':1001,"
 			 "'SecondaryGids':[5]},'RootDirectory':{'Path':'/a/b','CreationInfo':{'OwnerUid':1,'OwnerGid':2,"
 			 "'Permissions':'0755'}}}", id);
-	point = arena_cstr(&desk.arena, member_of(&desk, shown, "AccessPointId"));
+	point = arena_cstr(&desk.arena, desk_pick(&desk, shown, "AccessPointId"));
 	EXPECT_STR(efs_call(&desk, "DescribeAccessPoints", "{'AccessPointId':'%s'}", point),
 		   arena_printf(&desk.arena, "{'AccessPoints':[{'ClientToken':'t','Tags':[],'AccessPointId':'%s','AccessPointArn':"
 				"'arn:aws:elasticfilesystem:us-east-1:123456789012:access-point/%s','FileSystemId':'%s',"
@@ -273,15 +282,14 @@ TEST(a_root_directory_is_a_plain_path)
 	auto_desk desk;
 	const char *id;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
+	id = begin(&desk);
 	for (size_t i = 0; i < COUNT(wrong); i++)
 		EXPECT_STR(efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'%zu','FileSystemId':'%s','RootDirectory':{'Path':'%s'}}",
 				    i, id, wrong[i]),
 			   arena_printf(&desk.arena, "BadRequest: Invalid path '%s': it must be absolute and have at most 4 plain names.",
 					wrong[i]));
 	for (size_t i = 0; i < COUNT(right); i++)
-		member_of(&desk, efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'%zu','FileSystemId':'%s','RootDirectory':"
+		desk_pick(&desk, efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'%zu','FileSystemId':'%s','RootDirectory':"
 					  "{'Path':'%s'}}", i, id, right[i]), "AccessPointId");
 	EXPECT_EFS(&desk, "CreateAccessPoint", "BadRequest: Permissions must be an octal number.",
 		   "{'ClientToken':'x','FileSystemId':'%s','RootDirectory':{'Path':'/a','CreationInfo':{'OwnerUid':1,'OwnerGid':1,"
@@ -293,9 +301,8 @@ TEST(tags_are_added_and_taken_away)
 	auto_desk desk;
 	const char *id, *point;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
-	point = arena_cstr(&desk.arena, member_of(&desk, efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'t','FileSystemId':'%s'}", id),
+	id = begin(&desk);
+	point = arena_cstr(&desk.arena, desk_pick(&desk, efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'t','FileSystemId':'%s'}", id),
 						  "AccessPointId"));
 	EXPECT_EFS(&desk, "TagResource", "{}", "{'ResourceId':'%s','Tags':[{'Key':'b','Value':'1'},{'Key':'a','Value':'2'}]}", id);
 	EXPECT_EFS(&desk, "CreateTags", "{}", "{'FileSystemId':'%s','Tags':[{'Key':'b','Value':'3'}]}", id);
@@ -315,8 +322,7 @@ TEST(a_resource_has_fifty_tags_at_most)
 	auto_desk desk;
 	const char *id;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
+	id = begin(&desk);
 	for (int i = 0; i < EFS_TAGS_LIMIT; i++)
 		EXPECT_EFS(&desk, "TagResource", "{}", "{'ResourceId':'%s','Tags':[{'Key':'%d','Value':'x'}]}", id, i);
 	EXPECT_EFS(&desk, "TagResource", "{}", "{'ResourceId':'%s','Tags':[{'Key':'0','Value':'y'}]}", id);
@@ -329,8 +335,7 @@ TEST(lifecycle_policies_are_kept)
 	auto_desk desk;
 	const char *id;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
+	id = begin(&desk);
 	EXPECT_EFS(&desk, "DescribeLifecycleConfiguration", "{'LifecyclePolicies':[]}", "{'FileSystemId':'%s'}", id);
 	EXPECT_EFS(&desk, "PutLifecycleConfiguration", "{'LifecyclePolicies':[{'TransitionToIA':'AFTER_30_DAYS'}]}",
 		   "{'FileSystemId':'%s','LifecyclePolicies':[{'TransitionToIA':'AFTER_30_DAYS'}]}", id);
@@ -345,8 +350,7 @@ TEST(what_no_file_system_has_is_not_found)
 	auto_desk desk;
 	const char *id;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
+	id = begin(&desk);
 	EXPECT_STR(str_slice(efs_call(&desk, "DescribeFileSystemPolicy", "{'FileSystemId':'%s'}", id), 0, 15), S("PolicyNotFound:"));
 	EXPECT_STR(str_slice(efs_call(&desk, "DescribeBackupPolicy", "{'FileSystemId':'%s'}", id), 0, 15), S("PolicyNotFound:"));
 	EXPECT_STR(str_slice(efs_call(&desk, "DescribeReplicationConfigurations", "{'FileSystemId':'%s'}", id), 0, 20),
@@ -367,10 +371,9 @@ TEST(a_volume_is_found_for_tasks)
 	struct efs_volume_view view;
 	const char *id, *other, *point;
 
-	desk_init(&desk);
-	id = make_file_system(&desk, "a");
+	id = begin(&desk);
 	other = make_file_system(&desk, "b");
-	point = arena_cstr(&desk.arena, member_of(&desk, efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'t','FileSystemId':'%s',"
+	point = arena_cstr(&desk.arena, desk_pick(&desk, efs_call(&desk, "CreateAccessPoint", "{'ClientToken':'t','FileSystemId':'%s',"
 			   "'PosixUser':{'Uid':7,'Gid':8,'SecondaryGids':[9]},'RootDirectory':{'Path':'/p','CreationInfo':"
 			   "{'OwnerUid':1,'OwnerGid':2,'Permissions':'750'}}}", id), "AccessPointId"));
 	assert_true(efs_find_volume(desk.plane, only_realm(&desk), str_of(id), STR_NONE, &view));
@@ -389,30 +392,28 @@ TEST(a_volume_is_found_for_tasks)
 TEST(a_volume_is_reached_where_its_mount_targets_are)
 {
 	auto_desk desk;
-	struct found subnet;
-	const char *id;
+	const char *subnet, *id;
 
-	desk_init(&desk);
+	id = begin(&desk);
 	subnet = subnet_in(&desk, "us-east-1a");
-	id = make_file_system(&desk, "a");
 	assert_false(efs_has_mount_target(desk.plane, only_realm(&desk), str_of(id), STR_NONE, STR_NONE));
-	efs_call(&desk, "CreateMountTarget", "{'FileSystemId':'%s','SubnetId':'%s'}", id, subnet.id);
+	efs_call(&desk, "CreateMountTarget", "{'FileSystemId':'%s','SubnetId':'%s'}", id, subnet);
 	assert_true(efs_has_mount_target(desk.plane, only_realm(&desk), str_of(id), STR_NONE, STR_NONE));
-	assert_true(efs_has_mount_target(desk.plane, only_realm(&desk), str_of(id), subnet.vpc, S("us-east-1a")));
-	assert_false(efs_has_mount_target(desk.plane, only_realm(&desk), str_of(id), subnet.vpc, S("us-east-1b")));
+	assert_true(efs_has_mount_target(desk.plane, only_realm(&desk), str_of(id), vpc_id(&desk), S("us-east-1a")));
+	assert_false(efs_has_mount_target(desk.plane, only_realm(&desk), str_of(id), vpc_id(&desk), S("us-east-1b")));
 	assert_false(efs_has_mount_target(desk.plane, only_realm(&desk), str_of(id), S("vpc-1"), STR_NONE));
 }
 
 TEST(the_groups_of_a_mount_target_are_its_interfaces)
 {
 	auto_desk desk;
-	struct found subnet;
+	const char *subnet;
 	struct str group, target;
 
 	desk_init(&desk);
 	subnet = subnet_in(&desk, "us-east-1a");
-	target = member_of(&desk, efs_call(&desk, "CreateMountTarget", "{'FileSystemId':'%s','SubnetId':'%s'}",
-					   make_file_system(&desk, "a"), subnet.id), "MountTargetId");
+	target = desk_pick(&desk, efs_call(&desk, "CreateMountTarget", "{'FileSystemId':'%s','SubnetId':'%s'}",
+					   make_file_system(&desk, "a"), subnet), "MountTargetId");
 	group = efs_call(&desk, "DescribeMountTargetSecurityGroups", "{'MountTargetId':'%.*s'}", STR(target));
 	assert_true(str_starts(group, S("{'SecurityGroups':['sg-")));
 	EXPECT_EFS(&desk, "ModifyMountTargetSecurityGroups", "{}", "{'MountTargetId':'%.*s',%.*s", STR(target),

@@ -1,18 +1,6 @@
 #include "test/unit/control/fake_agent.h"
 #include "api/acs.h"
 
-static void step(struct fleet *fleet, struct event event)
-{
-	struct desk *desk = &fleet->desk;
-
-	event.now = desk->now;
-	event.seed = ++desk->seed;
-	event.arena = &desk->arena;
-	effects_clear(&desk->effects);
-	plane_step(desk->plane, &event, &desk->effects);
-	plane_check(desk->plane);
-}
-
 /* ---- hearing */
 static struct fake_agent *agent_of(struct fleet *fleet, uint64_t session)
 {
@@ -60,23 +48,12 @@ static void listen(struct fleet *fleet)
 }
 
 /* ---- reporting */
-const char *fleet_text(struct fleet *fleet, const char *format, ...)
-{
-	struct str text;
-	va_list args;
-
-	va_start(args, format);
-	text = arena_vprintf(&fleet->desk.arena, format, args);
-	va_end(args);
-	return arena_cstr(&fleet->desk.arena, text);
-}
-
 static void report(struct fleet *fleet, struct str arn, const char *rest)
 {
 	assert_true(fleet->reports++ < FLEET_REPORTS_LIMIT);
 	fleet->desk.caller = CALLER_AGENT;
 	EXPECT_STR(desk_call(&fleet->desk, "SubmitTaskStateChange",
-			     fleet_text(fleet, "{'task':'%.*s',%s}", STR(arn), rest)), S("{'acknowledgment':'ACCEPT'}"));
+			     desk_text(&fleet->desk, "{'task':'%.*s',%s}", STR(arn), rest)), S("{'acknowledgment':'ACCEPT'}"));
 	fleet->desk.caller = CALLER_ROOT;
 	listen(fleet);
 }
@@ -171,7 +148,7 @@ void fleet_restart(struct fleet *fleet)
 	fleet->desk.plane = new_plane(fleet);
 	plane_visit(old, restore, fleet->desk.plane);
 	plane_free(old);
-	step(fleet, (struct event){.type = EVENT_TICK});
+	desk_step(&fleet->desk, (struct event){.type = EVENT_TICK});
 	work(fleet);
 	for (size_t i = 0; i < fleet->count; i++)
 		if (fleet->agents[i].session)
@@ -201,7 +178,7 @@ void fleet_wait(struct fleet *fleet, usec span)
 		usec next = fleet->desk.effects.wake_at;
 
 		fleet->desk.now = next > fleet->desk.now && next < end ? next : end;
-		step(fleet, (struct event){.type = EVENT_TICK});
+		desk_step(&fleet->desk, (struct event){.type = EVENT_TICK});
 		work(fleet);
 	}
 }
@@ -222,7 +199,7 @@ void fleet_linger(struct fleet *fleet, bool lingers)
 
 void fleet_leave(struct fleet *fleet, size_t agent)
 {
-	step(fleet, (struct event){.type = EVENT_SESSION_CLOSED, .session = {.session = fleet->agents[agent].session}});
+	desk_step(&fleet->desk, (struct event){.type = EVENT_SESSION_CLOSED, .session = {.session = fleet->agents[agent].session}});
 	fleet->agents[agent].session = 0;
 	work(fleet);
 }
@@ -230,7 +207,7 @@ void fleet_leave(struct fleet *fleet, size_t agent)
 void fleet_return(struct fleet *fleet, size_t agent)
 {
 	fleet->agents[agent].session = fleet->desk.seed + 1000;
-	step(fleet, (struct event){
+	desk_step(&fleet->desk, (struct event){
 		.type = EVENT_SESSION_OPENED,
 		.session = {.session = fleet->agents[agent].session, .region = str_of(fleet->desk.region), .cluster = S("default"),
 			    .container_instance = fleet->agents[agent].instance, .agent_version = S("1.99.0"),
@@ -267,8 +244,8 @@ const struct ecs_service *fleet_service(struct fleet *fleet, const char *name)
 {
 	const struct ecs_describe_services_response *out;
 
-	fleet_call(fleet, "DescribeServices", fleet_text(fleet, "{'services':['%s'],'include':['TAGS']}", name));
-	desk_call(&fleet->desk, "DescribeServices", fleet_text(fleet, "{'services':['%s'],'include':['TAGS']}", name));
+	fleet_call(fleet, "DescribeServices", desk_text(&fleet->desk, "{'services':['%s'],'include':['TAGS']}", name));
+	desk_call(&fleet->desk, "DescribeServices", desk_text(&fleet->desk, "{'services':['%s'],'include':['TAGS']}", name));
 	out = fleet->desk.effects.replies.items[0].output;
 	assert_non_null(out);
 	assert_int_equal(out->services.count, 1);

@@ -62,6 +62,3 @@ size_t fleet_running(const struct fleet *fleet);                 /* as the agent
 
 /* Described; good until the next step. */
 const struct ecs_service *fleet_service(struct fleet *fleet, const char *name);
-
-/* Texts with ' for ", made in the desk's arena. */
-const char *fleet_text(struct fleet *fleet, const char *format, ...) PRINTF_LIKE(2, 3);

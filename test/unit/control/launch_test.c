@@ -13,32 +13,6 @@
 #define VPC_TASK "{'family':'web','networkMode':'awsvpc','cpu':'256','memory':'512','containerDefinitions':" \
 	"[{'name':'c','image':'i','memory':64,'portMappings':[{'containerPort':80}]}]}"
 
-static const char *text(struct desk *desk, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static const char *text(struct desk *desk, const char *format, ...)
-{
-	struct str made;
-	va_list args;
-
-	va_start(args, format);
-	made = arena_vprintf(&desk->arena, format, args);
-	va_end(args);
-	return arena_cstr(&desk->arena, made);
-}
-
-/* The text behind the first 'name':'…' of a reply. */
-static struct str pick(struct desk *desk, struct str reply, const char *name)
-{
-	struct str label = str_of(text(desk, "'%s':'", name));
-	const char *at = memmem(reply.ptr, reply.len, label.ptr, label.len);
-	struct str rest;
-
-	if (!at)
-		fail_msg("no %s in %.*s", name, STR(reply));
-	rest = str_slice(reply, (size_t)(at - reply.ptr) + label.len, reply.len);
-	return str_slice(rest, 0, str_find(rest, '\''));
-}
-
 static bool mentions(struct str reply, const char *part)
 {
 	return str_contains(reply, str_of(part));
@@ -50,36 +24,6 @@ static bool says(struct str reply, const char *part)
 	if (!mentions(reply, part))
 		print_message("'%s' is not in %.*s\n", part, STR(reply));
 	return mentions(reply, part);
-}
-
-/* The default VPC's: it is made by the first EC2 call of the realm. */
-struct wanted_subnet { struct str zone, id; };
-
-static void look_at(void *arg, enum record_kind kind, struct str key, const void *value)
-{
-	struct wanted_subnet *wanted = arg;
-	const struct subnet *subnet = value;
-
-	if (kind == RECORD_SUBNET && str_equal(subnet->zone, wanted->zone))
-		wanted->id = subnet->id;
-}
-
-static struct str subnet_in(struct desk *desk, const char *zone)
-{
-	struct wanted_subnet wanted = {.zone = str_of(zone)};
-	struct event event = {
-		.type = EVENT_CALL, .now = desk->now, .seed = ++desk->seed, .arena = &desk->arena,
-		.call = {.ticket = desk->seed, .operation = api_find(&api_ec2, S("DescribeSubnets")),
-			 .input = arena_new(&desk->arena, struct ec2_describe_subnets_request),
-			 .region = str_of(desk->region),
-			 .caller = {.kind = desk->caller, .account = S("123456789012"), .arn = str_of(desk->arn)}},
-	};
-
-	effects_clear(&desk->effects);
-	plane_step(desk->plane, &event, &desk->effects);
-	plane_visit(desk->plane, look_at, &wanted);
-	assert_true(str_has(wanted.id));
-	return arena_copy(&desk->arena, wanted.id);
 }
 
 static void count_interface(void *arg, enum record_kind kind, struct str key, const void *value)
@@ -97,18 +41,18 @@ static size_t interfaces(struct desk *desk)
 
 static const char *network(struct desk *desk, const char *more)
 {
-	return text(desk, "'networkConfiguration':{'awsvpcConfiguration':{'subnets':['%.*s']%s}}",
-		    STR(subnet_in(desk, "us-east-1a")), more);
+	return desk_text(desk, "'networkConfiguration':{'awsvpcConfiguration':{'subnets':['%.*s']%s}}",
+			 STR(desk_subnet(desk, "us-east-1a")), more);
 }
 
 static struct str describe(struct desk *desk, struct str task)
 {
-	return desk_call(desk, "DescribeTasks", text(desk, "{'cluster':'a','tasks':['%.*s']}", STR(task)));
+	return desk_ask(desk, "DescribeTasks", "{'cluster':'a','tasks':['%.*s']}", STR(task));
 }
 
 static void submit(struct desk *desk, const char *cluster, struct str task, const char *rest)
 {
-	EXPECT_CALL(desk, "SubmitTaskStateChange", text(desk, "{'cluster':'%s','task':'%.*s',%s}", cluster, STR(task), rest),
+	EXPECT_CALL(desk, "SubmitTaskStateChange", desk_text(desk, "{'cluster':'%s','task':'%.*s',%s}", cluster, STR(task), rest),
 		    "{'acknowledgment':'ACCEPT'}");
 }
 
@@ -125,11 +69,19 @@ static void begin(struct desk *desk)
 	desk_call(desk, "CreateCluster", "{'clusterName':'a'}");
 }
 
+/* The same, with a machine of these attributes and the task definition "web". */
+static void begin_with(struct desk *desk, const char *machine_cluster, const char *attributes)
+{
+	begin(desk);
+	desk_machine(desk, machine_cluster, "", attributes);
+	desk_call(desk, "RegisterTaskDefinition", VPC_TASK);
+}
+
 static struct str run(struct desk *desk, const char *more)
 {
-	struct str reply = desk_call(desk, "RunTask", text(desk, "{'cluster':'a','taskDefinition':'web',%s}", more));
+	struct str reply = desk_ask(desk, "RunTask", "{'cluster':'a','taskDefinition':'web',%s}", more);
 
-	return pick(desk, reply, "taskArn");
+	return desk_pick(desk, reply, "taskArn");
 }
 
 /* ---- network interfaces */
@@ -138,26 +90,24 @@ TEST(an_awsvpc_task_gets_an_interface_and_gives_it_back)
 	auto_desk desk;
 	struct str task, shown, reply;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	reply = desk_call(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web',%s}", network(&desk, "")));
+	begin_with(&desk, "a", ENI);
+	reply = desk_ask(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web',%s}", network(&desk, ""));
 	assert_true(says(reply, "'lastStatus':'PROVISIONING'"));
 	assert_true(says(reply, "'status':'PRECREATED','details':[{'name':'subnetId'"));
 	assert_false(mentions(reply, "macAddress"));
-	task = pick(&desk, reply, "taskArn");
+	task = desk_pick(&desk, reply, "taskArn");
 	assert_int_equal(interfaces(&desk), 1);
 	shown = describe(&desk, task);
 	assert_true(says(shown, "'status':'ATTACHING'"));
 	assert_true(says(shown, "'networkInterfaces':[{'attachmentId'"));
 	assert_true(says(shown, "'name':'privateIPv4Address','value':'172.31."));
-	submit(&desk, "a", task, text(&desk, "'attachments':[{'attachmentArn':'arn:aws:ecs:us-east-1:123456789012:attachment/%.*s',"
-				      "'status':'ATTACHED'}]", STR(pick(&desk, shown, "id"))));
+	submit(&desk, "a", task, desk_text(&desk, "'attachments':[{'attachmentArn':'arn:aws:ecs:us-east-1:123456789012:attachment/%.*s',"
+					   "'status':'ATTACHED'}]", STR(desk_pick(&desk, shown, "id"))));
 	shown = describe(&desk, task);
 	assert_true(says(shown, "'status':'ATTACHED'"));
 	assert_true(says(shown, "'lastStatus':'PENDING','launchType':'EC2'"));
 	submit(&desk, "a", task, "'status':'RUNNING'");
-	assert_true(says(desk_call(&desk, "StopTask", text(&desk, "{'cluster':'a','task':'%.*s'}", STR(task))),
+	assert_true(says(desk_ask(&desk, "StopTask", "{'cluster':'a','task':'%.*s'}", STR(task)),
 			 "'lastStatus':'RUNNING','launchType'"));
 	assert_true(says(describe(&desk, task), "'lastStatus':'STOPPING'"));
 	submit(&desk, "a", task, "'status':'STOPPED'");
@@ -176,9 +126,7 @@ TEST(an_agent_hears_of_the_interface_before_the_payload_that_carries_it)
 	const struct effects *effects;
 	auto_desk desk;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
+	begin_with(&desk, "a", ENI);
 	effects = &desk.effects;
 	run(&desk, network(&desk, ""));
 	assert_int_equal(effects->messages.count, 2);
@@ -199,9 +147,7 @@ TEST(a_running_report_implies_the_interface)
 	auto_desk desk;
 	struct str task, shown;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
+	begin_with(&desk, "a", ENI);
 	task = run(&desk, network(&desk, ""));
 	submit(&desk, "a", task, "'status':'RUNNING'");
 	shown = describe(&desk, task);
@@ -214,14 +160,12 @@ TEST(an_instance_outside_of_the_subnets_zones_is_no_place)
 	auto_desk desk;
 	struct str subnet;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", ENI ",{'name':'ecs.availability-zone','value':'us-east-1b'}");
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	assert_true(says(desk_call(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web',%s}", network(&desk, ""))),
+	begin_with(&desk, "a", ENI ",{'name':'ecs.availability-zone','value':'us-east-1b'}");
+	assert_true(says(desk_ask(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web',%s}", network(&desk, "")),
 			 "'reason':'LOCATION'"));
-	subnet = subnet_in(&desk, "us-east-1b");
-	assert_true(says(desk_call(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web','networkConfiguration':"
-							  "{'awsvpcConfiguration':{'subnets':['%.*s']}}}", STR(subnet))),
+	subnet = desk_subnet(&desk, "us-east-1b");
+	assert_true(says(desk_ask(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','networkConfiguration':"
+				  "{'awsvpcConfiguration':{'subnets':['%.*s']}}}", STR(subnet)),
 			 "'failures':[]"));
 }
 
@@ -229,16 +173,14 @@ TEST(network_configurations_that_do_not_fit_get_the_errors_of_aws)
 {
 	auto_desk desk;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
+	begin_with(&desk, "a", ENI);
 	desk_call(&desk, "RegisterTaskDefinition", "{'family':'plain','containerDefinitions':[{'name':'c','image':'i','memory':64}]}");
 	EXPECT_CALL(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web'}", "InvalidParameterException: "
 		    "Network Configuration must be provided when networkMode 'awsvpc' is specified.");
-	EXPECT_CALL(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'plain',%s}", network(&desk, "")),
+	EXPECT_CALL(&desk, "RunTask", desk_text(&desk, "{'cluster':'a','taskDefinition':'plain',%s}", network(&desk, "")),
 		    "InvalidParameterException: Network Configuration is not valid for the given networkMode of this task definition.");
-	EXPECT_CALL(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web',%s}",
-					   network(&desk, ",'assignPublicIp':'ENABLED'")),
+	EXPECT_CALL(&desk, "RunTask", desk_text(&desk, "{'cluster':'a','taskDefinition':'web',%s}",
+						network(&desk, ",'assignPublicIp':'ENABLED'")),
 		    "InvalidParameterException: Assign public IP is not supported for this launch type.");
 	EXPECT_CALL(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','networkConfiguration':{'awsvpcConfiguration':"
 		    "{'subnets':['subnet-0123']}}}", "InvalidParameterException: Error retrieving subnet information for "
@@ -251,10 +193,8 @@ TEST(a_fargate_task_runs_on_a_machine_of_the_pool_that_nobody_sees)
 	auto_desk desk;
 	struct str task, shown;
 
-	begin(&desk);
-	desk_machine(&desk, "wherry-fargate", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	task = run(&desk, text(&desk, "'launchType':'FARGATE',%s", network(&desk, ",'assignPublicIp':'ENABLED'")));
+	begin_with(&desk, "wherry-fargate", ENI);
+	task = run(&desk, desk_text(&desk, "'launchType':'FARGATE',%s", network(&desk, ",'assignPublicIp':'ENABLED'")));
 	shown = describe(&desk, task);
 	assert_true(says(shown, "'launchType':'FARGATE'"));
 	assert_true(says(shown, "'platformVersion':'1.4.0','platformFamily':'Linux'"));
@@ -281,8 +221,8 @@ TEST(one_ledger_serves_a_cluster_and_the_pool)
 	desk_call(&desk, "CreateCluster", "{'clusterName':'b'}");
 	machine = desk_machine(&desk, "b", "", POOL);
 	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	run(&desk, text(&desk, "'launchType':'FARGATE',%s", network(&desk, "")));
-	shown = desk_call(&desk, "DescribeContainerInstances", text(&desk, "{'cluster':'b','containerInstances':['%.*s']}", STR(machine)));
+	run(&desk, desk_text(&desk, "'launchType':'FARGATE',%s", network(&desk, "")));
+	shown = desk_ask(&desk, "DescribeContainerInstances", "{'cluster':'b','containerInstances':['%.*s']}", STR(machine));
 	assert_true(says(shown, "'integerValue':3840"));                           /* of 4096 */
 	assert_true(says(shown, "'pendingTasksCount':0"));
 }
@@ -292,11 +232,9 @@ TEST(fargate_without_room_says_that_capacity_is_unavailable)
 	auto_desk desk;
 	struct str reply;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", ENI);                                         /* not of the pool */
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	reply = desk_call(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web','launchType':'FARGATE','count':2,%s}",
-						 network(&desk, "")));
+	begin_with(&desk, "a", ENI);                                         /* not of the pool */
+	reply = desk_ask(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','launchType':'FARGATE','count':2,%s}",
+			 network(&desk, ""));
 	assert_true(says(reply, "'tasks':[]"));
 	assert_true(says(reply, "'reason':'Capacity is unavailable at this time. Please try again later or in a different "
 			 "availability zone','detail':'no machine is in the provider"));
@@ -317,14 +255,12 @@ TEST(fargate_refuses_what_aws_refuses)
 	};
 	auto_desk desk;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", POOL);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
+	begin_with(&desk, "a", POOL);
 	for (size_t i = 0; i < COUNT(rows); i++)
-		EXPECT_CALL(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web','launchType':'FARGATE',%s%s}",
-						   rows[i].more, network(&desk, "")), rows[i].expected);
-	EXPECT_CALL(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web','platformVersion':'LATEST',%s}",
-					   network(&desk, "")),
+		EXPECT_CALL(&desk, "RunTask", desk_text(&desk, "{'cluster':'a','taskDefinition':'web','launchType':'FARGATE',%s%s}",
+							rows[i].more, network(&desk, "")), rows[i].expected);
+	EXPECT_CALL(&desk, "RunTask", desk_text(&desk, "{'cluster':'a','taskDefinition':'web','platformVersion':'LATEST',%s}",
+						network(&desk, "")),
 		    "InvalidParameterException: The platform version must be null when specifying an EC2 launch type.");
 }
 
@@ -335,8 +271,8 @@ TEST(a_fargate_service_waits_for_the_pool_and_starts_when_a_machine_comes)
 
 	begin(&desk);
 	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	shown = desk_call(&desk, "CreateService", text(&desk, "{'cluster':'a','serviceName':'web','taskDefinition':'web',"
-						       "'desiredCount':2,'launchType':'FARGATE',%s}", network(&desk, "")));
+	shown = desk_ask(&desk, "CreateService", "{'cluster':'a','serviceName':'web','taskDefinition':'web',"
+			 "'desiredCount':2,'launchType':'FARGATE',%s}", network(&desk, ""));
 	assert_true(says(shown, "'platformVersion':'LATEST','platformFamily':'Linux'"));
 	assert_true(says(shown, "'assignPublicIp':'DISABLED'"));
 	shown = desk_call(&desk, "DescribeServices", "{'cluster':'a','services':['web']}");
@@ -351,17 +287,15 @@ TEST(other_subnets_or_platforms_make_a_new_deployment)
 	auto_desk desk;
 	struct str subnet;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", POOL);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	desk_call(&desk, "CreateService", text(&desk, "{'cluster':'a','serviceName':'web','taskDefinition':'web','desiredCount':1,"
-					       "'launchType':'FARGATE',%s}", network(&desk, "")));
-	subnet = subnet_in(&desk, "us-east-1a");
-	assert_false(mentions(desk_call(&desk, "UpdateService", text(&desk, "{'cluster':'a','service':'web',%s}", network(&desk, ""))),
+	begin_with(&desk, "a", POOL);
+	desk_ask(&desk, "CreateService", "{'cluster':'a','serviceName':'web','taskDefinition':'web','desiredCount':1,"
+		 "'launchType':'FARGATE',%s}", network(&desk, ""));
+	subnet = desk_subnet(&desk, "us-east-1a");
+	assert_false(mentions(desk_ask(&desk, "UpdateService", "{'cluster':'a','service':'web',%s}", network(&desk, "")),
 			  "'status':'ACTIVE','taskDefinition'"));
-	assert_true(says(desk_call(&desk, "UpdateService", text(&desk, "{'cluster':'a','service':'web','networkConfiguration':"
-								"{'awsvpcConfiguration':{'subnets':['%.*s'],'assignPublicIp':'ENABLED'}}}",
-								STR(subnet))), "'status':'ACTIVE','taskDefinition'"));
+	assert_true(says(desk_ask(&desk, "UpdateService", "{'cluster':'a','service':'web','networkConfiguration':"
+				  "{'awsvpcConfiguration':{'subnets':['%.*s'],'assignPublicIp':'ENABLED'}}}",
+				  STR(subnet)), "'status':'ACTIVE','taskDefinition'"));
 }
 
 /* ---- who reports */
@@ -375,7 +309,7 @@ TEST(a_report_from_another_cluster_is_refused)
 	desk_machine(&desk, "a", "", ENI);
 	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
 	task = run(&desk, network(&desk, ""));
-	EXPECT_CALL(&desk, "SubmitTaskStateChange", text(&desk, "{'cluster':'b','task':'%.*s','status':'STOPPED'}", STR(task)),
+	EXPECT_CALL(&desk, "SubmitTaskStateChange", desk_text(&desk, "{'cluster':'b','task':'%.*s','status':'STOPPED'}", STR(task)),
 		    "InvalidParameterException: The task is not on a container instance of the cluster b.");
 }
 
@@ -488,7 +422,7 @@ TEST(awslogs_gets_its_group_region_and_stream)
 	id = str_slice(task->arn, str_find_last(task->arn, '/') + 1, task->arn.len);
 	assert_true(says(host, "\"awslogs-group\":\"/ecs/web\""));
 	assert_true(says(host, "\"awslogs-region\":\"us-east-1\""));
-	assert_true(says(host, text(&desk, "\"awslogs-stream\":\"p/c/%.*s\"", STR(id))));
+	assert_true(says(host, desk_text(&desk, "\"awslogs-stream\":\"p/c/%.*s\"", STR(id))));
 	assert_true(says(host, "\"mode\":\"non-blocking\""));
 	assert_true(says(host, "\"max-buffer-size\":\"10m\""));
 	desk_call(&desk, "PutAccountSettingDefault", "{'name':'defaultLogDriverMode','value':'blocking'}");
@@ -520,16 +454,74 @@ TEST(containers_carry_the_labels_of_ecs_and_complete_health_checks)
 	assert_true(says(config, "\"Interval\":30000000000,\"Timeout\":5000000000,\"StartPeriod\":0,\"Retries\":3"));
 }
 
-TEST(a_task_of_a_file_system_that_is_not_there_is_not_started)
+#define FILES "'volumes':[{'name':'v','efsVolumeConfiguration':{'fileSystemId':'%.*s'%s}}]," \
+	"'containerDefinitions':[{'name':'c','image':'i','memory':64}]}"
+
+static const struct acs_efs_volume *files_of(struct desk *desk, struct str system, const char *more)
 {
+	const char *definition = desk_text(desk, "{'family':'web'," FILES, STR(system), more);
+
+	return payload_of(desk, definition, "'group':'x'")->volumes.items[0].efs_volume_configuration;
+}
+
+/* Of a task whose interface is in the default VPC. */
+static const struct acs_efs_volume *files_from_vpc(struct desk *desk, struct str system)
+{
+	const char *definition = desk_text(desk, "{'family':'web','networkMode':'awsvpc'," FILES, STR(system), "");
+
+	return payload_of(desk, definition, network(desk, ""))->volumes.items[0].efs_volume_configuration;
+}
+
+static struct str make_file_system(struct desk *desk)
+{
+	desk_machine(desk, "a", "", ENI ",{'name':'ecs.capability.efs'},{'name':'ecs.capability.efsAuth'}");
+	return desk_pick(desk, desk_call(desk, "efs:CreateFileSystem", "{'CreationToken':'a'}"), "FileSystemId");
+}
+
+static struct str make_mount_target(struct desk *desk, struct str system, struct str subnet)
+{
+	return desk_pick(desk, desk_ask(desk, "efs:CreateMountTarget", "{'FileSystemId':'%.*s','SubnetId':'%.*s'}", STR(system),
+					STR(subnet)), "MountTargetId");
+}
+
+static struct str subnet_of_another_vpc(struct desk *desk)
+{
+	struct str vpc = desk_pick(desk, desk_call(desk, "CreateVpc", "{'CidrBlock':'10.0.0.0/16'}"), "vpcId");
+
+	return desk_pick(desk, desk_ask(desk, "CreateSubnet", "{'VpcId':'%.*s','CidrBlock':'10.0.0.0/24'}", STR(vpc)), "subnetId");
+}
+
+TEST(a_file_system_is_mounted_through_a_mount_target)
+{
+	struct str system, refusal;
 	auto_desk desk;
 
 	begin(&desk);
-	desk_machine(&desk, "a", "", "{'name':'ecs.capability.efs'}");
-	desk_call(&desk, "RegisterTaskDefinition", "{'family':'web','volumes':[{'name':'v','efsVolumeConfiguration':"
-		  "{'fileSystemId':'fs-0123456789abcdef0'}}],'containerDefinitions':[{'name':'c','image':'i','memory':64}]}");
-	assert_true(says(desk_call(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web'}"),
-			 "'reason':'ResourceInitializationError: volume 'v': there is no file system fs-0123456789abcdef0'"));
+	system = make_file_system(&desk);
+	refusal = arena_printf(&desk.arena, "Failed to resolve \"%.*s.efs.us-east-1.amazonaws.com\" - check that your file system ID is "
+			       "correct, and ensure that the VPC has an EFS mount target for this file system ID", STR(system));
+	EXPECT_STR(files_of(&desk, system, "")->refusal, refusal);
+	make_mount_target(&desk, system, desk_subnet(&desk, "us-east-1a"));
+	assert_false(str_has(files_of(&desk, system, "")->refusal));
+	assert_true(str_starts(files_of(&desk, S("fs-0123456789abcdef0"), "")->refusal,
+			       S("Failed to resolve \"fs-0123456789abcdef0.efs.")));
+	EXPECT_STR(files_of(&desk, system, ",'transitEncryption':'ENABLED','authorizationConfig':{'accessPointId':'fsap-1'}")->refusal,
+		   S("access denied by server while mounting 127.0.0.1:/: the file system has no access point fsap-1"));
+}
+
+TEST(an_awsvpc_task_needs_a_mount_target_in_its_vpc)
+{
+	auto_desk desk;
+	struct str system, target;
+
+	begin(&desk);
+	system = make_file_system(&desk);
+	target = make_mount_target(&desk, system, subnet_of_another_vpc(&desk));
+	assert_true(str_starts(files_from_vpc(&desk, system)->refusal, S("Failed to resolve ")));
+	assert_false(str_has(files_of(&desk, system, "")->refusal));             /* machines are in no VPC */
+	desk_ask(&desk, "efs:DeleteMountTarget", "{'MountTargetId':'%.*s'}", STR(target));
+	make_mount_target(&desk, system, desk_subnet(&desk, "us-east-1b"));      /* any zone of the VPC */
+	assert_false(str_has(files_from_vpc(&desk, system)->refusal));
 }
 
 TEST(a_volume_carries_what_its_access_point_says)
@@ -541,14 +533,14 @@ TEST(a_volume_carries_what_its_access_point_says)
 	auto_desk desk;
 
 	begin(&desk);
-	desk_machine(&desk, "a", "", "{'name':'ecs.capability.efs'},{'name':'ecs.capability.efsAuth'}");
-	system = pick(&desk, desk_call(&desk, "efs:CreateFileSystem", "{'CreationToken':'a'}"), "FileSystemId");
-	id = pick(&desk, desk_call(&desk, "efs:CreateAccessPoint", text(&desk, "{'ClientToken':'a','FileSystemId':'%.*s','PosixUser':"
-			  "{'Uid':7,'Gid':8,'SecondaryGids':[9,10]},'RootDirectory':{'Path':'/p','CreationInfo':"
-			  "{'OwnerUid':1,'OwnerGid':2,'Permissions':'0750'}}}", STR(system))), "AccessPointId");
-	task = payload_of(&desk, text(&desk, "{'family':'web','volumes':[{'name':'v','efsVolumeConfiguration':{'fileSystemId':'%.*s',"
-				      "'transitEncryption':'ENABLED','authorizationConfig':{'accessPointId':'%.*s'}}}],"
-				      "'containerDefinitions':[{'name':'c','image':'i','memory':64}]}", STR(system), STR(id)),
+	system = make_file_system(&desk);
+	make_mount_target(&desk, system, desk_subnet(&desk, "us-east-1a"));
+	id = desk_pick(&desk, desk_ask(&desk, "efs:CreateAccessPoint", "{'ClientToken':'a','FileSystemId':'%.*s','PosixUser':"
+			       "{'Uid':7,'Gid':8,'SecondaryGids':[9,10]},'RootDirectory':{'Path':'/p','CreationInfo':"
+			       "{'OwnerUid':1,'OwnerGid':2,'Permissions':'0750'}}}", STR(system)), "AccessPointId");
+	task = payload_of(&desk, desk_text(&desk, "{'family':'web','volumes':[{'name':'v','efsVolumeConfiguration':{'fileSystemId':'%.*s',"
+					   "'transitEncryption':'ENABLED','authorizationConfig':{'accessPointId':'%.*s'}}}],"
+					   "'containerDefinitions':[{'name':'c','image':'i','memory':64}]}", STR(system), STR(id)),
 			  "'group':'x'");
 	volume = task->volumes.items[0].efs_volume_configuration;
 	point = volume->access_point;
@@ -565,13 +557,11 @@ TEST(storage_of_a_size_of_its_own_is_for_who_asks_for_it)
 	const struct acs_payload_message *payload;
 	auto_desk desk;
 
-	begin(&desk);
-	desk_machine(&desk, "wherry-fargate", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	run(&desk, text(&desk, "'launchType':'FARGATE',%s", network(&desk, "")));
+	begin_with(&desk, "wherry-fargate", ENI);
+	run(&desk, desk_text(&desk, "'launchType':'FARGATE',%s", network(&desk, "")));
 	payload = desk.effects.messages.items[desk.effects.messages.count - 1].value;
 	assert_false(payload->tasks.items[0].ephemeral_storage.has);
-	run(&desk, text(&desk, "'launchType':'FARGATE','overrides':{'ephemeralStorage':{'sizeInGiB':21}},%s", network(&desk, "")));
+	run(&desk, desk_text(&desk, "'launchType':'FARGATE','overrides':{'ephemeralStorage':{'sizeInGiB':21}},%s", network(&desk, "")));
 	payload = desk.effects.messages.items[desk.effects.messages.count - 1].value;
 	assert_int_equal(payload->tasks.items[0].ephemeral_storage.value, 21);
 }
@@ -581,18 +571,49 @@ TEST(interfaces_carry_the_tags_that_ecs_manages)
 	auto_desk desk;
 	struct str shown;
 
-	begin(&desk);
-	desk_machine(&desk, "a", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
+	begin_with(&desk, "a", ENI);
 	run(&desk, network(&desk, ""));
 	assert_false(says(desk_call(&desk, "DescribeNetworkInterfaces", "{}"), "aws:ecs:clusterName"));
-	run(&desk, text(&desk, "'enableECSManagedTags':true,'tags':[{'key':'mine','value':'x'}],%s", network(&desk, "")));
+	run(&desk, desk_text(&desk, "'enableECSManagedTags':true,'tags':[{'key':'mine','value':'x'}],%s", network(&desk, "")));
 	shown = desk_call(&desk, "DescribeNetworkInterfaces", "{}");
 	assert_true(says(shown, "{'key':'aws:ecs:clusterName','value':'a'}"));
 	assert_false(says(shown, "'mine'") || says(shown, "aws:ecs:serviceName"));
-	desk_call(&desk, "CreateService", text(&desk, "{'cluster':'a','serviceName':'shop','taskDefinition':'web','desiredCount':1,"
-					       "'enableECSManagedTags':true,%s}", network(&desk, "")));
+	desk_ask(&desk, "CreateService", "{'cluster':'a','serviceName':'shop','taskDefinition':'web','desiredCount':1,"
+		 "'enableECSManagedTags':true,%s}", network(&desk, ""));
 	assert_true(says(desk_call(&desk, "DescribeNetworkInterfaces", "{}"), "{'key':'aws:ecs:serviceName','value':'shop'}"));
+}
+
+TEST(of_a_variable_that_comes_twice_the_last_counts)
+{
+	const struct acs_string_map *variables;
+	auto_desk desk;
+
+	begin(&desk);
+	desk_instance(&desk, "a");
+	variables = &payload_of(&desk, "{'family':'web','containerDefinitions':[{'name':'c','image':'i','memory':64,'environment':["
+				"{'name':'A','value':'1'},{'name':'B','value':'2'},{'name':'A','value':'3'}]}]}",
+				"'overrides':{'containerOverrides':[{'name':'c','environment':[{'name':'B','value':'4'},"
+				"{'name':'B','value':'5'}]}]}")->containers.items[0].environment;
+	assert_int_equal(variables->count, 3);
+	EXPECT_STR(variables->items[1].key, S("A"));
+	EXPECT_STR(variables->items[1].value, S("3"));
+	EXPECT_STR(variables->items[2].key, S("B"));
+	EXPECT_STR(variables->items[2].value, S("5"));
+}
+
+TEST(overrides_that_no_program_could_get_are_refused)
+{
+	auto_desk desk;
+
+	begin(&desk);
+	desk_instance(&desk, "a");
+	desk_call(&desk, "RegisterTaskDefinition", "{'family':'web','containerDefinitions':[{'name':'c','image':'i','memory':64}]}");
+	EXPECT_CALL(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','overrides':{'containerOverrides':[{'name':'c',"
+		    "'environment':[{'name':'','value':'x'}]}]}}",
+		    "InvalidParameterException: Environment variable name should not be null or empty.");
+	EXPECT_CALL(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','overrides':{'containerOverrides':[{'name':'c',"
+		    "'command':['a\\u0000b']}]}}",
+		    "InvalidParameterException: Strings of overrides cannot contain NUL characters.");
 }
 
 TEST(overrides_of_sizes_may_have_units)
@@ -600,11 +621,9 @@ TEST(overrides_of_sizes_may_have_units)
 	auto_desk desk;
 	struct str shown;
 
-	begin(&desk);
-	desk_machine(&desk, "wherry-fargate", "", ENI);
-	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
-	shown = describe(&desk, run(&desk, text(&desk, "'launchType':'FARGATE','overrides':{'cpu':'1 vCPU','memory':'2 GB'},%s",
-						network(&desk, ""))));
+	begin_with(&desk, "wherry-fargate", ENI);
+	shown = describe(&desk, run(&desk, desk_text(&desk, "'launchType':'FARGATE','overrides':{'cpu':'1 vCPU','memory':'2 GB'},%s",
+						     network(&desk, ""))));
 	assert_true(says(shown, "'cpu':'1024'"));
 	assert_true(says(shown, "'memory':'2048'"));
 }
@@ -623,8 +642,8 @@ TEST(reported_port_bindings_are_bounded)
 	for (int i = 0; i < 300; i++)
 		buffer_printf(&bindings, "%s{'bindIP':'0.0.0.0','containerPort':%d,'hostPort':%d,'protocol':'tcp'}", i ? "," : "", i + 1,
 			      i + 1);
-	submit(&desk, "a", task, text(&desk, "'status':'RUNNING','containers':[{'containerName':'c','status':'RUNNING',"
-				      "'networkBindings':[%.*s]}]", STR(buffer_str(&bindings))));
+	submit(&desk, "a", task, desk_text(&desk, "'status':'RUNNING','containers':[{'containerName':'c','status':'RUNNING',"
+					   "'networkBindings':[%.*s]}]", STR(buffer_str(&bindings))));
 	shown = describe(&desk, task);
 	for (size_t at = 0; (at = str_find(shown, 'b')) < shown.len; shown = str_slice(shown, at + 1, shown.len))
 		count += str_starts(str_slice(shown, at, shown.len), S("bindIP"));
@@ -639,13 +658,13 @@ TEST(a_full_subnet_ends_placement_with_a_word)
 
 	begin(&desk);
 	desk_machine(&desk, "a", "", ENI);
-	vpc = pick(&desk, desk_call(&desk, "CreateVpc", "{'CidrBlock':'10.0.0.0/24'}"), "vpcId");
-	reply = desk_call(&desk, "CreateSubnet", text(&desk, "{'VpcId':'%.*s','CidrBlock':'10.0.0.0/28'}", STR(vpc)));
-	subnet = pick(&desk, reply, "subnetId");
+	vpc = desk_pick(&desk, desk_call(&desk, "CreateVpc", "{'CidrBlock':'10.0.0.0/24'}"), "vpcId");
+	reply = desk_ask(&desk, "CreateSubnet", "{'VpcId':'%.*s','CidrBlock':'10.0.0.0/28'}", STR(vpc));
+	subnet = desk_pick(&desk, reply, "subnetId");
 	desk_call(&desk, "RegisterTaskDefinition", VPC_TASK);
 	for (int i = 0; i < 3; i++)
-		reply = desk_call(&desk, "RunTask", text(&desk, "{'cluster':'a','taskDefinition':'web','count':5,'networkConfiguration':"
-							 "{'awsvpcConfiguration':{'subnets':['%.*s']}}}", STR(subnet)));
+		reply = desk_ask(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','count':5,'networkConfiguration':"
+				 "{'awsvpcConfiguration':{'subnets':['%.*s']}}}", STR(subnet));
 	assert_true(says(reply, "'reason':'RESOURCE:ENI','detail':'There aren't sufficient free Ipv4 addresses"));
 	assert_int_equal(interfaces(&desk), 11);                                   /* of 16, AWS keeps 5 */
 }

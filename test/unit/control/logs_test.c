@@ -14,14 +14,12 @@ static void desk_with_stream(struct desk *desk)
 
 static struct str put(struct desk *desk, const char *stream, const char *events)
 {
-	struct str request = arena_printf(&desk->arena, "{'logGroupName':'g','logStreamName':'%s','logEvents':[%s]}", stream, events);
-
-	return desk_call(desk, "logs:PutLogEvents", arena_cstr(&desk->arena, request));
+	return desk_ask(desk, "logs:PutLogEvents", "{'logGroupName':'g','logStreamName':'%s','logEvents':[%s]}", stream, events);
 }
 
 static const char *event_at(struct desk *desk, int64_t time)
 {
-	return arena_cstr(&desk->arena, arena_printf(&desk->arena, "{'timestamp':%lld,'message':'m'}", (long long)time));
+	return desk_text(desk, "{'timestamp':%lld,'message':'m'}", (long long)time);
 }
 
 TEST(groups_are_made_once_and_named_well)
@@ -58,11 +56,10 @@ TEST(groups_are_listed_page_by_page)
 	desk_call(&desk, "logs:CreateLogGroup", "{'logGroupName':'app/a'}");
 	desk_call(&desk, "logs:CreateLogGroup", "{'logGroupName':'web'}");
 	token = desk_member(&desk, "logs:DescribeLogGroups", "{'limit':1,'logGroupNamePrefix':'app/'}", "nextToken");
-	EXPECT_STR(str_slice(desk_member(&desk, "logs:DescribeLogGroups", arena_cstr(&desk.arena,
-		arena_printf(&desk.arena, "{'limit':1,'logGroupNamePrefix':'app/','nextToken':%.*s}", STR(token))), "logGroups"), 0, 25),
+	EXPECT_STR(str_slice(desk_member(&desk, "logs:DescribeLogGroups",
+		   desk_text(&desk, "{'limit':1,'logGroupNamePrefix':'app/','nextToken':%.*s}", STR(token)), "logGroups"), 0, 25),
 		   S("[{'logGroupName':'app/b',"));
-	EXPECT_CALL(&desk, "logs:DescribeLogGroups", arena_cstr(&desk.arena,
-		    arena_printf(&desk.arena, "{'limit':1,'nextToken':%.*s}", STR(token))),
+	EXPECT_CALL(&desk, "logs:DescribeLogGroups", desk_text(&desk, "{'limit':1,'nextToken':%.*s}", STR(token)),
 		    "InvalidParameterException: The specified nextToken is invalid.");
 	EXPECT_CALL(&desk, "logs:ListLogGroups", "{'logGroupNamePattern':'^web|PP/'}",
 		    "{'logGroups':[{'logGroupName':'web','logGroupArn':'arn:aws:logs:us-east-1:123456789012:log-group:web',"
@@ -130,20 +127,20 @@ TEST(events_are_judged_by_their_time)
 {
 	static const int64_t day = LOG_DAY_MSEC;
 	auto_desk desk;
-	struct str events;
+	const char *events;
 
 	desk_with_stream(&desk);
 	desk_call(&desk, "logs:PutRetentionPolicy", "{'logGroupName':'g','retentionInDays':3}");
 	EXPECT_STR(put(&desk, "s", event_at(&desk, NOW - 14 * day - 1)),
 		   arena_printf(&desk.arena, "{'nextSequenceToken':'%.*s','rejectedLogEventsInfo':{'tooOldLogEventEndIndex':1}}",
 				STR(str_slice(put(&desk, "s", event_at(&desk, NOW - 14 * day - 1)), 22, 78))));
-	events = arena_printf(&desk.arena, "%s,%s,%s", event_at(&desk, NOW - 3 * day - 1), event_at(&desk, NOW - 3 * day),
+	events = desk_text(&desk, "%s,%s,%s", event_at(&desk, NOW - 3 * day - 1), event_at(&desk, NOW - 3 * day),
 			      event_at(&desk, NOW - 3 * day + 5));
-	EXPECT_STR(put(&desk, "s", arena_cstr(&desk.arena, events)), S("parked"));
+	EXPECT_STR(put(&desk, "s", events), S("parked"));
 	assert_int_equal(desk.effects.logs.items[0].first_event, 1);
 	assert_int_equal(desk.effects.logs.items[0].event_count, 2);
-	events = arena_printf(&desk.arena, "%s,%s", event_at(&desk, NOW + 2 * 3600 * 1000), event_at(&desk, NOW + 2 * 3600 * 1000 + 1));
-	EXPECT_STR(put(&desk, "s", arena_cstr(&desk.arena, events)), S("parked"));
+	events = desk_text(&desk, "%s,%s", event_at(&desk, NOW + 2 * 3600 * 1000), event_at(&desk, NOW + 2 * 3600 * 1000 + 1));
+	EXPECT_STR(put(&desk, "s", events), S("parked"));
 	assert_int_equal(desk.effects.logs.items[0].event_count, 1);
 }
 
@@ -151,14 +148,14 @@ TEST(a_batch_is_in_order_within_a_day_and_a_mebibyte)
 {
 	auto_desk desk;
 	auto_buffer big = {0};
-	struct str events;
+	const char *events;
 
 	desk_with_stream(&desk);
-	events = arena_printf(&desk.arena, "%s,%s", event_at(&desk, NOW), event_at(&desk, NOW - 1));
-	EXPECT_STR(put(&desk, "s", arena_cstr(&desk.arena, events)),
+	events = desk_text(&desk, "%s,%s", event_at(&desk, NOW), event_at(&desk, NOW - 1));
+	EXPECT_STR(put(&desk, "s", events),
 		   S("InvalidParameterException: Log events in a single PutLogEvents request must be in chronological order."));
-	events = arena_printf(&desk.arena, "%s,%s", event_at(&desk, NOW - LOG_DAY_MSEC - 1), event_at(&desk, NOW));
-	EXPECT_STR(put(&desk, "s", arena_cstr(&desk.arena, events)),
+	events = desk_text(&desk, "%s,%s", event_at(&desk, NOW - LOG_DAY_MSEC - 1), event_at(&desk, NOW));
+	EXPECT_STR(put(&desk, "s", events),
 		   S("InvalidParameterException: The batch of log events in a single PutLogEvents request cannot span more than 24 hours."));
 	for (int extra = 0; extra <= 1; extra++) {
 		buffer_clear(&big);
@@ -199,13 +196,8 @@ TEST(what_was_swept_counts_no_longer)
 	put(&desk, "s", event_at(&desk, NOW - 5));
 	swept.swept.stream = desk.effects.logs.items[0].streams[0].id;
 	put(&desk, "s", event_at(&desk, NOW - 2));
-	for (int i = 0; i < 2; i++, swept.swept.stream++) {  /* the second is of a stream that was deleted since */
-		swept.now = desk.now;
-		swept.arena = &desk.arena;
-		effects_clear(&desk.effects);
-		plane_step(desk.plane, &swept, &desk.effects);
-		plane_check(desk.plane);
-	}
+	for (int i = 0; i < 2; i++, swept.swept.stream++)  /* the second is of a stream that was deleted since */
+		desk_step(&desk, swept);
 	streams = desk_member(&desk, "logs:DescribeLogStreams", "{'logGroupName':'g'}", "logStreams");
 	assert_true(str_contains(streams, S("'firstEventTimestamp':1699999999998,")));
 	assert_true(str_contains(desk_member(&desk, "logs:DescribeLogGroups", "{}", "logGroups"), S("'storedBytes':27,")));
@@ -233,13 +225,13 @@ TEST(tags_of_groups_have_two_ways_in)
 
 	desk_with_stream(&desk);
 	EXPECT_CALL(&desk, "logs:TagLogGroup", "{'logGroupName':'g','tags':{'a':'1','b':''}}", "{}");
-	EXPECT_CALL(&desk, "logs:TagResource", arena_cstr(&desk.arena, arena_printf(&desk.arena, "{'resourceArn':'%s','tags':{'a':'2'}}", arn)),
+	EXPECT_CALL(&desk, "logs:TagResource", desk_text(&desk, "{'resourceArn':'%s','tags':{'a':'2'}}", arn),
 		    "{}");
 	EXPECT_CALL(&desk, "logs:ListTagsLogGroup", "{'logGroupName':'g'}", "{'tags':{'a':'2','b':''}}");
 	EXPECT_CALL(&desk, "logs:UntagLogGroup", "{'logGroupName':'g','tags':['b','x']}", "{}");
-	EXPECT_CALL(&desk, "logs:ListTagsForResource", arena_cstr(&desk.arena, arena_printf(&desk.arena, "{'resourceArn':'%s:*'}", arn)),
+	EXPECT_CALL(&desk, "logs:ListTagsForResource", desk_text(&desk, "{'resourceArn':'%s:*'}", arn),
 		    "{'tags':{'a':'2'}}");
-	EXPECT_CALL(&desk, "logs:UntagResource", arena_cstr(&desk.arena, arena_printf(&desk.arena, "{'resourceArn':'%s','tagKeys':['a']}", arn)),
+	EXPECT_CALL(&desk, "logs:UntagResource", desk_text(&desk, "{'resourceArn':'%s','tagKeys':['a']}", arn),
 		    "{}");
 	EXPECT_CALL(&desk, "logs:ListTagsLogGroup", "{'logGroupName':'g'}", "{'tags':{}}");
 	EXPECT_CALL(&desk, "logs:TagLogGroup", "{'logGroupName':'g','tags':{'aws:x':'1'}}",

@@ -10,8 +10,8 @@ static void begin(struct desk *desk, struct str *ret_instance)
 
 static const char *start(struct desk *desk, struct str instance, const char *definition)
 {
-	return arena_cstr(&desk->arena, arena_printf(&desk->arena, "{'cluster':'a','taskDefinition':'%s',"
-						     "'containerInstances':['%.*s']}", definition, STR(instance)));
+	return desk_text(desk, "{'cluster':'a','taskDefinition':'%s',"
+			 "'containerInstances':['%.*s']}", definition, STR(instance));
 }
 
 TEST(starttask_passes_over_constraints_but_not_over_resources)

@@ -17,14 +17,14 @@ static void create_web(struct fleet *fleet, int desired, const char *more)
 
 	register_web(fleet);
 	answer = fleet_call(fleet, "CreateService",
-			    fleet_text(fleet, "{'serviceName':'web','taskDefinition':'web','desiredCount':%d%s}", desired, more));
+			    desk_text(&fleet->desk, "{'serviceName':'web','taskDefinition':'web','desiredCount':%d%s}", desired, more));
 	if (!str_starts(answer, S("{'service'")))
 		fail_msg("%.*s", STR(answer));
 }
 
 static void update_web(struct fleet *fleet, const char *members)
 {
-	struct str answer = fleet_call(fleet, "UpdateService", fleet_text(fleet, "{'service':'web',%s}", members));
+	struct str answer = fleet_call(fleet, "UpdateService", desk_text(&fleet->desk, "{'service':'web',%s}", members));
 
 	if (!str_starts(answer, S("{'service'")))
 		fail_msg("%.*s", STR(answer));
@@ -313,7 +313,7 @@ TEST(tasks_on_a_draining_instance_are_replaced_before_they_stop)
 	create_web(&fleet, 4, "");
 	fleet_mode(&fleet, FAKE_WAITS);
 	fleet_call(&fleet, "UpdateContainerInstancesState",
-		   fleet_text(&fleet, "{'status':'DRAINING','containerInstances':['%.*s']}", STR(fleet.agents[0].instance)));
+		   desk_text(&fleet.desk, "{'status':'DRAINING','containerInstances':['%.*s']}", STR(fleet.agents[0].instance)));
 	EXPECT_COUNTS(fleet_service(&fleet, "web"), 4, 2, 1);
 	fleet_mode(&fleet, FAKE_RUNS);
 	EXPECT_COUNTS(fleet_service(&fleet, "web"), 4, 0, 1);
@@ -394,7 +394,7 @@ TEST(a_task_that_crashes_after_its_start_does_not_spin)
 
 static void create_breakable(struct fleet *fleet, const char *rollback)
 {
-	create_web(fleet, 2, fleet_text(fleet, ",'deploymentConfiguration':{'deploymentCircuitBreaker':"
+	create_web(fleet, 2, desk_text(&fleet->desk, ",'deploymentConfiguration':{'deploymentCircuitBreaker':"
 					"{'enable':true,'rollback':%s}}", rollback));
 	register_web(fleet);
 	fleet->agents[0].mode = FAKE_FAILS;
@@ -441,7 +441,7 @@ TEST(protected_tasks_hold_up_scale_in_and_deployments_until_protection_ends)
 	create_web(&fleet, 2, "");
 	for (size_t i = 0; i < 2; i++)
 		fleet_call(&fleet, "UpdateTaskProtection",
-			   fleet_text(&fleet, "{'cluster':'default','tasks':['%.*s'],'protectionEnabled':true,'expiresInMinutes':10}",
+			   desk_text(&fleet.desk, "{'cluster':'default','tasks':['%.*s'],'protectionEnabled':true,'expiresInMinutes':10}",
 				      STR(fleet.agents[0].tasks.items[i].arn)));
 	update_web(&fleet, "'forceNewDeployment':true");
 	service = fleet_service(&fleet, "web");
@@ -622,7 +622,7 @@ TEST(tags_of_the_service_and_managed_tags_reach_its_tasks)
 	fleet_init(&fleet, 1, 0);
 	create_web(&fleet, 1, ",'propagateTags':'SERVICE','enableECSManagedTags':true,'tags':[{'key':'a','value':'b'}]");
 	assert_true(str_contains(fleet_call(&fleet, "DescribeTasks",
-					    fleet_text(&fleet, "{'tasks':['%.*s'],'include':['TAGS']}",
+					    desk_text(&fleet.desk, "{'tasks':['%.*s'],'include':['TAGS']}",
 						       STR(fleet.agents[0].tasks.items[0].arn))),
 				 S("'tags':[{'key':'a','value':'b'},{'key':'aws:ecs:clusterName','value':'default'},"
 				   "{'key':'aws:ecs:serviceName','value':'web'}]")));
@@ -637,12 +637,12 @@ TEST(services_are_listed_ten_at_a_time)
 	register_web(&fleet);
 	for (int i = 10; i < 22; i++)
 		desk_call(&fleet.desk, "CreateService",
-			  fleet_text(&fleet, "{'serviceName':'s%d','taskDefinition':'web','desiredCount':0}", i));
+			  desk_text(&fleet.desk, "{'serviceName':'s%d','taskDefinition':'web','desiredCount':0}", i));
 	token = desk_member(&fleet.desk, "ListServices", "{}", "nextToken");
-	EXPECT_CALL(&fleet.desk, "ListServices", fleet_text(&fleet, "{'nextToken':%.*s}", STR(token)),
+	EXPECT_CALL(&fleet.desk, "ListServices", desk_text(&fleet.desk, "{'nextToken':%.*s}", STR(token)),
 		    "{'serviceArns':['arn:aws:ecs:us-east-1:123456789012:service/default/s20',"
 		    "'arn:aws:ecs:us-east-1:123456789012:service/default/s21']}");
-	EXPECT_CALL(&fleet.desk, "ListServices", fleet_text(&fleet, "{'launchType':'EC2','nextToken':%.*s}", STR(token)),
+	EXPECT_CALL(&fleet.desk, "ListServices", desk_text(&fleet.desk, "{'launchType':'EC2','nextToken':%.*s}", STR(token)),
 		    "InvalidParameterException: Invalid token.");
 	EXPECT_CALL(&fleet.desk, "ListServices", "{'launchType':'EXTERNAL'}", "{'serviceArns':[]}");
 }
@@ -716,7 +716,7 @@ TEST(a_rollout_goes_on_after_a_restart)
 static void set_state(struct fleet *fleet, size_t agent, const char *state)
 {
 	fleet_call(fleet, "UpdateContainerInstancesState",
-		   fleet_text(fleet, "{'status':'%s','containerInstances':['%.*s']}", state,
+		   desk_text(&fleet->desk, "{'status':'%s','containerInstances':['%.*s']}", state,
 			      STR(fleet->agents[agent].instance)));
 }
 
@@ -729,13 +729,13 @@ static void disturb(struct fleet *fleet, struct random *random, int *desired)
 	switch (random_below(random, 11)) {
 	case 0:
 		*desired = (int)random_below(random, 12) + 2;
-		update_web(fleet, fleet_text(fleet, "'desiredCount':%d", *desired));
+		update_web(fleet, desk_text(&fleet->desk, "'desiredCount':%d", *desired));
 		break;
 	case 1:
 		update_web(fleet, "'forceNewDeployment':true");
 		break;
 	case 2:
-		update_web(fleet, fleet_text(fleet, "'deploymentConfiguration':{'minimumHealthyPercent':%s}",
+		update_web(fleet, desk_text(&fleet->desk, "'deploymentConfiguration':{'minimumHealthyPercent':%s}",
 					     percentages[random_below(random, COUNT(percentages))]));
 		break;
 	case 3:

@@ -37,7 +37,7 @@ TEST(a_default_is_put_for_the_account)
 
 TEST(the_effective_settings_come_in_two_pages)
 {
-	struct str token, request;
+	struct str token;
 	auto_desk desk;
 
 	desk_init(&desk);
@@ -50,11 +50,9 @@ TEST(the_effective_settings_come_in_two_pages)
 		      "{'name':'guardDutyActivate','value':'off','principalArn':'" ROOT "','type':'aws_managed'},"
 		      SETTING("serviceLongArnFormat", "enabled", ROOT) "," SETTING("tagResourceAuthorization", "on", ROOT) "]");
 	token = desk_member(&desk, "ListAccountSettings", "{'effectiveSettings':true}", "nextToken");
-	request = arena_printf(&desk.arena, "{'effectiveSettings':true,'nextToken':%.*s}", STR(token));
-	EXPECT_CALL(&desk, "ListAccountSettings", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "ListAccountSettings", desk_text(&desk, "{'effectiveSettings':true,'nextToken':%.*s}", STR(token)),
 		    "{'settings':[" SETTING("taskLongArnFormat", "enabled", ROOT) "]}");
-	request = arena_printf(&desk.arena, "{'nextToken':%.*s}", STR(token));
-	EXPECT_CALL(&desk, "ListAccountSettings", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "ListAccountSettings", desk_text(&desk, "{'nextToken':%.*s}", STR(token)),
 		    "InvalidParameterException: Invalid token.");
 	EXPECT_CALL(&desk, "ListAccountSettings", "{'maxResults':11}",
 		    "InvalidParameterException: maxResults must be between 1 and 10");

@@ -42,14 +42,12 @@ TEST(a_bad_tag_is_refused)
 
 	desk_with_cluster(&desk);
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct str request = arena_printf(&desk.arena, ON(CLUSTER, ",'tags':[%s]"), rows[i].tags);
-		struct str text = arena_printf(&desk.arena, "InvalidParameterException: %s", rows[i].text);
-
-		EXPECT_STR(desk_call(&desk, "TagResource", arena_cstr(&desk.arena, request)), text);
-		request = arena_printf(&desk.arena, "{'family':'f','containerDefinitions':[{'name':'a','image':'a','memory':4}],"
-				       "'tags':[%s]}", rows[i].tags);
-		text = arena_printf(&desk.arena, "ClientException: %s", rows[i].text);
-		EXPECT_STR(desk_call(&desk, "RegisterTaskDefinition", arena_cstr(&desk.arena, request)), text);
+		EXPECT_CALL(&desk, "TagResource", desk_text(&desk, ON(CLUSTER, ",'tags':[%s]"), rows[i].tags),
+			    desk_text(&desk, "InvalidParameterException: %s", rows[i].text));
+		EXPECT_CALL(&desk, "RegisterTaskDefinition",
+			    desk_text(&desk, "{'family':'f','containerDefinitions':[{'name':'a','image':'a','memory':4}],'tags':[%s]}",
+				      rows[i].tags),
+			    desk_text(&desk, "ClientException: %s", rows[i].text));
 	}
 }
 
@@ -68,31 +66,28 @@ TEST(keys_have_128_characters_and_values_256)
 
 	desk_with_cluster(&desk);
 	for (int extra = 0; extra <= 1; extra++) {
-		struct str key = arena_printf(&desk.arena, ON(CLUSTER, ",'tags':[{'key':'%0*d','value':''}]"), 128 + extra, 0);
-		struct str value = arena_printf(&desk.arena, ON(CLUSTER, ",'tags':[{'key':'k','value':'%0*d'}]"), 256 + extra, 0);
-
-		EXPECT_CALL(&desk, "TagResource", arena_cstr(&desk.arena, key),
+		EXPECT_CALL(&desk, "TagResource",
+			    desk_text(&desk, ON(CLUSTER, ",'tags':[{'key':'%0*d','value':''}]"), 128 + extra, 0),
 			    extra ? "InvalidParameterException: Tag key must be between 1 and 128 characters." : "{}");
-		EXPECT_CALL(&desk, "TagResource", arena_cstr(&desk.arena, value),
+		EXPECT_CALL(&desk, "TagResource",
+			    desk_text(&desk, ON(CLUSTER, ",'tags':[{'key':'k','value':'%0*d'}]"), 256 + extra, 0),
 			    extra ? "InvalidParameterException: Tag value can be at most 256 characters." : "{}");
 	}
 }
 
 TEST(a_resource_has_at_most_50_tags)
 {
-	struct str tags = S("{'key':'0','value':''}"), request;
+	struct str tags = S("{'key':'0','value':''}");
 	auto_desk desk;
 
 	desk_with_cluster(&desk);
 	for (int i = 1; i < 50; i++)
 		tags = arena_printf(&desk.arena, "%.*s,{'key':'%d','value':''}", STR(tags), i);
-	request = arena_printf(&desk.arena, ON(CLUSTER, ",'tags':[%.*s]"), STR(tags));
-	EXPECT_CALL(&desk, "TagResource", arena_cstr(&desk.arena, request), "{}");
+	EXPECT_CALL(&desk, "TagResource", desk_text(&desk, ON(CLUSTER, ",'tags':[%.*s]"), STR(tags)), "{}");
 	EXPECT_CALL(&desk, "TagResource", ON(CLUSTER, ",'tags':[{'key':'7','value':'new'}]"), "{}");
 	EXPECT_CALL(&desk, "TagResource", ON(CLUSTER, ",'tags':[{'key':'50','value':''}]"),
 		    "InvalidParameterException: The maximum number of tags per resource is 50.");
-	request = arena_printf(&desk.arena, ON(CLUSTER, ",'tags':[%.*s,{'key':'50','value':''}]"), STR(tags));
-	EXPECT_CALL(&desk, "TagResource", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "TagResource", desk_text(&desk, ON(CLUSTER, ",'tags':[%.*s,{'key':'50','value':''}]"), STR(tags)),
 		    "InvalidParameterException: The maximum number of tags per resource is 50.");
 }
 
@@ -121,13 +116,10 @@ TEST(what_cannot_be_tagged_is_named)
 	desk_with_cluster(&desk);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct str text = arena_printf(&desk.arena, "InvalidParameterException: %s", rows[i].text);
-		struct str request = arena_printf(&desk.arena, "{'resourceArn':'%s'}", rows[i].arn);
 
-		EXPECT_STR(desk_call(&desk, "ListTagsForResource", arena_cstr(&desk.arena, request)), text);
-		request = arena_printf(&desk.arena, "{'resourceArn':'%s','tags':[{'key':'a','value':'1'}]}", rows[i].arn);
-		EXPECT_STR(desk_call(&desk, "TagResource", arena_cstr(&desk.arena, request)), text);
-		request = arena_printf(&desk.arena, "{'resourceArn':'%s','tagKeys':['a']}", rows[i].arn);
-		EXPECT_STR(desk_call(&desk, "UntagResource", arena_cstr(&desk.arena, request)), text);
+		EXPECT_STR(desk_ask(&desk, "ListTagsForResource", "{'resourceArn':'%s'}", rows[i].arn), text);
+		EXPECT_STR(desk_ask(&desk, "TagResource", "{'resourceArn':'%s','tags':[{'key':'a','value':'1'}]}", rows[i].arn), text);
+		EXPECT_STR(desk_ask(&desk, "UntagResource", "{'resourceArn':'%s','tagKeys':['a']}", rows[i].arn), text);
 	}
 }
 
@@ -158,7 +150,7 @@ TEST(a_task_definition_keeps_its_tags)
 
 TEST(instances_and_tasks_are_tagged_while_they_live)
 {
-	struct str instance, task, request;
+	struct str instance, task;
 	auto_desk desk;
 
 	desk_with_cluster(&desk);
@@ -167,19 +159,15 @@ TEST(instances_and_tasks_are_tagged_while_they_live)
 	EXPECT_MEMBER(&desk, "RunTask", "{'cluster':'c','taskDefinition':'f','tags':[{'key':'a','value':'1'}]}", "failures", "[]");
 	task = desk_member(&desk, "ListTasks", "{'cluster':'c'}", "taskArns");
 	task = str_slice(task, 2, task.len - 2);
-	request = arena_printf(&desk.arena, "{'resourceArn':'%.*s','tags':[{'key':'b','value':'2'}]}", STR(task));
-	EXPECT_CALL(&desk, "TagResource", arena_cstr(&desk.arena, request), "{}");
-	request = arena_printf(&desk.arena, "{'resourceArn':'%.*s'}", STR(task));
-	EXPECT_CALL(&desk, "ListTagsForResource", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "TagResource", desk_text(&desk, "{'resourceArn':'%.*s','tags':[{'key':'b','value':'2'}]}", STR(task)), "{}");
+	EXPECT_CALL(&desk, "ListTagsForResource", desk_text(&desk, "{'resourceArn':'%.*s'}", STR(task)),
 		    "{'tags':[{'key':'a','value':'1'},{'key':'b','value':'2'}]}");
-	request = arena_printf(&desk.arena, "{'resourceArn':'%.*s','tags':[{'key':'b','value':'2'}]}", STR(instance));
-	EXPECT_CALL(&desk, "TagResource", arena_cstr(&desk.arena, request), "{}");
-	request = arena_printf(&desk.arena, "{'cluster':'c','containerInstance':'%.*s','force':true}", STR(instance));
-	desk_call(&desk, "DeregisterContainerInstance", arena_cstr(&desk.arena, request));
-	request = arena_printf(&desk.arena, "{'resourceArn':'%.*s'}", STR(task));
-	EXPECT_CALL(&desk, "ListTagsForResource", arena_cstr(&desk.arena, request),
+	EXPECT_CALL(&desk, "TagResource",
+		    desk_text(&desk, "{'resourceArn':'%.*s','tags':[{'key':'b','value':'2'}]}", STR(instance)), "{}");
+	desk_ask(&desk, "DeregisterContainerInstance", "{'cluster':'c','containerInstance':'%.*s','force':true}", STR(instance));
+	EXPECT_CALL(&desk, "ListTagsForResource", desk_text(&desk, "{'resourceArn':'%.*s'}", STR(task)),
 		    "InvalidParameterException: The specified task is stopped. Specify a running task and try again.");
-	request = arena_printf(&desk.arena, "{'resourceArn':'%.*s'}", STR(instance));
-	EXPECT_CALL(&desk, "ListTagsForResource", arena_cstr(&desk.arena, request), "InvalidParameterException: The specified "
+	EXPECT_CALL(&desk, "ListTagsForResource", desk_text(&desk, "{'resourceArn':'%.*s'}", STR(instance)),
+		    "InvalidParameterException: The specified "
 		    "container instance is inactive. Specify an active container instance and try again.");
 }

@@ -1,8 +1,12 @@
 #include "host/cgroup.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "host/cgroup_warm.h"
+#include "os/clock.h"
+#include "os/file.h"
 #include "os/process.h"
 #include "test/test.h"
 
@@ -47,4 +51,40 @@ TEST(a_group_is_made_twice_limited_joined_killed_and_removed)
 	assert_false(cgroup_read_usage(S(NAME), &usage, &err));
 	assert_int_equal(err.code, ERROR_NOT_FOUND);
 	cgroup_tidy();
+}
+
+static bool is_member(struct str procs, int pid)
+{
+	struct str line;
+	int64_t number;
+
+	while (str_cut(&procs, '\n', &line))
+		if (str_to_long(line, &number) && number == pid)
+			return true;
+	return false;
+}
+
+TEST(keeping_moves_cheap_moves_nobody)
+{
+	struct cgroup_warmer *warmer = cgroup_warmer_new();
+	auto_arena arena = {0};
+	struct str before, after, file, procs;
+	struct error err = {0};
+
+	if (!may()) {
+		cgroup_warmer_free(warmer);
+		skip();
+	}
+	assert_non_null(warmer);
+	assert_true(file_read(AT_FDCWD, "/proc/self/cgroup", FILE_READ_LIMIT, &arena, &before, &err));
+	cgroup_warmer_ask(warmer);
+	clock_sleep(50 * USEC_PER_MSEC);
+	cgroup_warmer_ask(warmer);
+	cgroup_warmer_free(warmer);
+	assert_true(file_read(AT_FDCWD, "/proc/self/cgroup", FILE_READ_LIMIT, &arena, &after, &err));
+	EXPECT_STR(after, before);
+	if (!cgroup_own_file(&arena, &file, &err) ||
+	    !file_read(AT_FDCWD, arena_cstr(&arena, file), FILE_READ_LIMIT, &arena, &procs, &err))
+		fail_msg("%s", err.text);
+	assert_true(is_member(procs, getpid()));
 }

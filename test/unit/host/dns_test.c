@@ -1,5 +1,4 @@
 #include "host/dns.h"
-#include "host/ipv4.h"
 #include "test.h"
 
 static const uint8_t query[] = "\x12\x34\x01\0\0\1\0\0\0\0\0\0\3wWw\7example\3com\0\0\1\0\1";
@@ -101,26 +100,4 @@ TEST(names_of_the_vpcs_addresses_are_known)
 	assert_false(dns_own_name(S("ip-10-0-0-5.a.b.compute.internal"), &address));
 	assert_false(dns_own_name(S("ip-10-0-0-5"), &address));
 	assert_false(dns_own_name(S("www.ec2.internal"), &address));
-}
-
-TEST(addresses_and_blocks_are_text_and_numbers)
-{
-	auto_arena arena = {0};
-	struct ipv4_block block;
-	uint32_t address;
-
-	assert_true(ipv4_parse(S("10.0.255.1"), &address));
-	EXPECT_STR(ipv4_text(&arena, address), S("10.0.255.1"));
-	assert_true(ipv4_block_parse(S("10.1.2.3/16"), &block));
-	assert_int_equal(block.base, 0x0a010000);
-	assert_true(ipv4_block_has(block, 0x0a01ffff));
-	assert_false(ipv4_block_has(block, 0x0a020000));
-	assert_true(ipv4_block_parse(S("0.0.0.0/0"), &block));
-	assert_true(ipv4_block_has(block, 0xffffffff));
-	static const char *const wrong[] = {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1..2.3", "1.2.3.+4", "1.2.3.0004", "1.2.3.4 "};
-	for (size_t i = 0; i < COUNT(wrong); i++)
-		assert_false(ipv4_parse(str_of(wrong[i]), &address));
-	assert_false(ipv4_block_parse(S("1.2.3.4"), &block));
-	assert_false(ipv4_block_parse(S("1.2.3.4/33"), &block));
-	assert_false(ipv4_block_parse(S("1.2.3.4/"), &block));
 }

@@ -1,81 +1,34 @@
-/* The machine is not touched: each test runs in a child with network and mount namespaces of its own, which
- * play the host. A second namespace is another machine on the host's wire. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/ip_icmp.h>
-#include <nftables/libnftables.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include "base/buffer.h"
 #include "host/dns.h"
 #include "host/fabric.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/netlink.h"
 #include "os/netns.h"
-#include "test.h"
+#include "test/unit/host/netns_world.h"
 #include "wire/json.h"
 
-/* In the child, where cmocka's asserts would go on with the other tests. */
-#define CHECK(condition) \
-	do { \
-		if (!(condition)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			fflush(stderr); \
-			_exit(1); \
-		} \
-	} while (0)
-#define CHECK_OK(call) \
-	do { \
-		struct error *err = &world->error; \
-		if (!(call)) { \
-			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, err->text); \
-			_exit(1); \
-		} \
-	} while (0)
-
 enum {
-	SKIPPED = 77,
-	REACH_MSEC = 400,    /* longer and it is not reached */
-	ARRIVE_MSEC = 10000, /* what should arrive may take this long on a busy machine */
-	SETTLE_MSEC = 20000,
 	PATIENCE_SEC = 10,
 	MANY = 500,
 	THREADS = 5,
 };
 
-#define HOST_ADDRESS "10.99.0.1"
-#define OTHER_ADDRESS "10.99.0.2"
 #define VPC_A "{\"id\":\"vpc-a\",\"blocks\":[\"10.0.0.0/16\"],\"resolver\":false}"
 #define VPC_B "{\"id\":\"vpc-b\",\"blocks\":[\"10.0.0.0/16\"],\"resolver\":false}"
 #define ALL_OUT "\"egress\":[{\"protocol\":\"-1\",\"blocks\":[\"0.0.0.0/0\",\"::/0\"]}]"
 #define ALL_IN "\"ingress\":[{\"protocol\":\"-1\",\"blocks\":[\"0.0.0.0/0\"]}]"
-
-struct world {
-	struct arena arena;
-	struct error error;
-	char folder[64];
-	int host, other;                                 /* namespaces */
-	int64_t version;
-	struct fabric *fabric;
-};
-
-int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
-
-static struct str path_of(struct world *world, const char *name)
-{
-	return arena_printf(&world->arena, "%s/%s", world->folder, name);
-}
 
 static struct fabric *open_fabric(struct world *world)
 {
@@ -89,57 +42,10 @@ static struct fabric *open_fabric(struct world *world)
 	return fabric;
 }
 
-/* A wire between the host and another machine, which knows of nothing but the host's own address. */
-static void make_other(struct world *world)
+static void make_fabric(struct world *world)
 {
-	auto_netlink here = {0}, there = {0};
-	struct netlink_ipv4 address = {.address = 0x0a630001, .prefix = 24};
-
-	CHECK_OK(netns_create(path_of(world, "other"), &world->other, err));
-	CHECK_OK(netlink_open(&here, err) && netlink_open_in(&there, world->other, err));
-	CHECK_OK(netlink_veth_create(&here, &(struct netlink_veth){
-		.name = S("wire"), .peer = S("eth0"), .peer_netns = world->other, .peer_mac = {{2, 0, 0, 0, 0, 2}}}, err));
-	CHECK_OK(netlink_link_index(&here, S("wire"), &address.link, err) && netlink_ipv4_add(&here, &address, err));
-	address.address++;
-	CHECK_OK(netlink_link_up(&there, S("eth0"), err) &&
-		 netlink_link_index(&there, S("eth0"), &address.link, err) && netlink_ipv4_add(&there, &address, err));
-	CHECK_OK(netlink_link_settle(&there, S("eth0"), err) && netlink_link_settle(&here, S("wire"), err));
-}
-
-static void make_world(struct world *world)
-{
-	auto_netlink netlink = {0};
-
-	if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
-		_exit(SKIPPED);
-	CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-	CHECK(mount("tmpfs", world->folder, "tmpfs", 0, NULL) == 0);
-	CHECK_OK(netlink_open(&netlink, err) && netlink_link_up(&netlink, S("lo"), err));
-	world->host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	CHECK_OK(file_write(AT_FDCWD, path_of(world, "resolv.conf").ptr, S("nameserver 127.0.0.1\n"), 0644, err));
-	make_other(world);
 	world->fabric = open_fabric(world);
-}
-
-static size_t links(struct world *world, struct str prefix)
-{
-	auto_netlink netlink = {0};
-	size_t count;
-
-	CHECK_OK(netlink_open(&netlink, err) && netlink_links_count(&netlink, prefix, &count, err));
-	return count;
-}
-
-static struct str ruleset(struct world *world)
-{
-	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
-	struct str text;
-
-	nft_ctx_buffer_output(context);
-	CHECK(nft_run_cmd_from_buffer(context, "list ruleset") == 0);
-	text = arena_copy(&world->arena, str_of(nft_ctx_get_output_buffer(context)));
-	nft_ctx_free(context);
-	return text;
 }
 
 static void nothing_is_left(struct world *world)
@@ -156,38 +62,17 @@ static void nothing_is_left(struct world *world)
 	CHECK(!str_contains(text, arena_printf(&arena, "%s/vpc", world->folder)));
 }
 
-static void end_world(struct world *world)
+static void end_fabric(struct world *world)
 {
 	CHECK_OK(fabric_down(world->fabric, err));
 	nothing_is_left(world);
 	CHECK_OK(fabric_down(world->fabric, err));       /* fine when there is nothing */
 	fabric_free(world->fabric);
-	fd_close(&world->host);
-	fd_close(&world->other);
-	arena_fini(&world->arena);
 }
 
 static void run(void (*body)(struct world *world))
 {
-	struct world world = {.folder = "/tmp/wherry-fabric-XXXXXX", .host = -1, .other = -1};
-	int status;
-	pid_t child;
-
-	assert_non_null(mkdtemp(world.folder));
-	child = fork();
-	if (child == 0) {
-		make_world(&world);
-		body(&world);
-		end_world(&world);
-		_exit(__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	rmdir(world.folder);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
-		print_message("skipped: network namespaces need root\n");
-		skip();
-	}
-	assert_int_equal(status, 0);
+	world_run(make_fabric, body, end_fabric);
 }
 
 /* --- what the server says --- */
@@ -214,6 +99,12 @@ static void tell(struct world *world, const char *text)
 static void tell_more(struct world *world, const char *text)
 {
 	CHECK_OK(tell_in(world, world->fabric, false, str_of(text)) || !err);
+}
+
+/* As if so much time had passed. */
+static void settle_after(struct world *world, int seconds)
+{
+	CHECK_OK(fabric_settle(world->fabric, clock_monotonic() + seconds * USEC_PER_SEC, err));
 }
 
 struct task {
@@ -255,100 +146,6 @@ static void detach_all(struct world *world, struct task *tasks, size_t count)
 }
 
 /* --- who reaches whom --- */
-
-static int socket_in(int netns, int type, int protocol)
-{
-	struct error err;
-	int back, fd;
-
-	CHECK(netns_enter(netns, &back, &err));
-	fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
-	netns_leave(back);
-	CHECK(fd >= 0);
-	return fd;
-}
-
-static struct sockaddr_in address_of(const char *address, uint16_t port)
-{
-	struct sockaddr_in result = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	CHECK(inet_pton(AF_INET, address, &result.sin_addr) == 1);
-	return result;
-}
-
-static int serve(int netns, int type, const char *address, uint16_t port)
-{
-	struct sockaddr_in at = address_of(address, port);
-	int fd = socket_in(netns, type, 0), on = 1;
-
-	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
-	CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
-	CHECK(type != SOCK_STREAM || listen(fd, 16) == 0);
-	return fd;
-}
-
-static bool becomes_within(int fd, short events, int msec)
-{
-	struct pollfd poll_fd = {.fd = fd, .events = events};
-
-	return poll(&poll_fd, 1, msec) == 1 && (poll_fd.revents & events);
-}
-
-struct call {
-	int caller, accepted;
-	char from[INET_ADDRSTRLEN];                      /* whom the server sees */
-};
-
-static bool say(int from, int to, int msec)
-{
-	char word[3] = "";
-
-	return send(from, "hi", 2, MSG_NOSIGNAL) == 2 && becomes_within(to, POLLIN, msec) && recv(to, word, 2, 0) == 2 &&
-	       !strcmp(word, "hi");
-}
-
-static void hang_up(struct call *call)
-{
-	fd_close(&call->caller);
-	fd_close(&call->accepted);
-}
-
-/* Both hear each other. `msec`: how long to wait for it. */
-static bool call_within(int server, int netns, const char *address, uint16_t port, int msec, struct call *call)
-{
-	struct sockaddr_in to = address_of(address, port), peer;
-	socklen_t size = sizeof(peer);
-
-	*call = (struct call){socket_in(netns, SOCK_STREAM, 0), -1, ""};
-	if ((connect(call->caller, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS) &&
-	    becomes_within(server, POLLIN, msec)) {
-		call->accepted = accept4(server, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		inet_ntop(AF_INET, &peer.sin_addr, call->from, sizeof(call->from));
-		if (call->accepted >= 0 && say(call->accepted, call->caller, msec) &&
-		    say(call->caller, call->accepted, msec))
-			return true;
-	}
-	hang_up(call);
-	return false;
-}
-
-static bool reaches(int server, int netns, const char *address, uint16_t port)
-{
-	struct call call;
-	bool ok = call_within(server, netns, address, port, ARRIVE_MSEC, &call);
-
-	hang_up(&call);
-	return ok;
-}
-
-static bool is_kept_out(int server, int netns, const char *address, uint16_t port)
-{
-	struct call call;
-	bool ok = call_within(server, netns, address, port, REACH_MSEC, &call);
-
-	hang_up(&call);
-	return !ok;
-}
 
 static bool pings(int netns, const char *address, int msec)
 {
@@ -628,16 +425,13 @@ static void go_out(struct world *world)
 static void meet_outside(struct world *world)
 {
 	struct task tasks[] = {{"a", "eni-a"}, {"b", "eni-b"}};
-	struct call call;
 	auto_fd server = -1;
 
 	tell(world, OUTSIDERS(PUBLIC("a", "vpc-a", "10.0.0.5", AT("198.18.0.5"), "true"),
 			      PUBLIC("b", "vpc-b", "10.0.0.5", AT("198.19.0.5"), "true")));
 	attach_all(world, tasks, COUNT(tasks));
 	server = serve(tasks[1].netns, SOCK_STREAM, "0.0.0.0", 80);
-	CHECK(call_within(server, tasks[0].netns, "198.19.0.5", 80, ARRIVE_MSEC, &call));
-	CHECK(!strcmp(call.from, "198.18.0.5"));
-	hang_up(&call);
+	CHECK(reaches_as("198.18.0.5", server, tasks[0].netns, "198.19.0.5", 80));
 	CHECK(reaches(server, tasks[1].netns, "198.19.0.5", 80));      /* itself, from outside */
 	detach_all(world, tasks, COUNT(tasks));
 }
@@ -653,6 +447,85 @@ static void *tell_late(void *arg)
 	return NULL;
 }
 
+struct named { uint32_t hash; int number; };
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	return x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash) : x->number - y->number;
+}
+
+/* Of so many, two surely have the same 28 bits of hash, of which the name of the way out is made. */
+static void find_twins(int ret_numbers[static 2])
+{
+	static struct named all[100000];
+	char id[32];
+
+	for (int i = 0; i < (int)COUNT(all); i++) {
+		snprintf(id, sizeof(id), "vpc-%d", i);
+		all[i] = (struct named){(uint32_t)(str_hash(str_of(id), 0) & 0xfffffff), i};
+	}
+	qsort(all, COUNT(all), sizeof(*all), by_hash);
+	for (size_t i = 1; i < COUNT(all); i++)
+		if (all[i].hash == all[i - 1].hash) {
+			ret_numbers[0] = all[i - 1].number;
+			ret_numbers[1] = all[i].number;
+			return;
+		}
+	CHECK(!"two of the same hash");
+}
+
+static void tell_of_twins(struct world *world, int first, int second)
+{
+	static const char vpc[] = "{\"id\":\"vpc-%d\",\"blocks\":[\"10.0.0.0/16\"],\"resolver\":false}";
+	static const char interface[] = "{\"id\":\"eni-%d\",\"vpc\":\"vpc-%d\",\"subnetBlock\":\"10.0.0.0/20\",\"internet\":true,"
+					"\"mac\":\"02:00:00:00:00:0a\",\"address\":\"10.0.0.5\",\"publicAddress\":\"198.18.0.%d\",\"groups\":[\"sg-%c\"]}";
+	static const char group[] = "{\"id\":\"sg-%c\",\"vpc\":\"vpc-%d\",\"members\":[\"10.0.0.5\"]," ALL_IN "," ALL_OUT "}";
+	struct buffer text = {0};
+	int numbers[] = {first, second};
+
+	for (int part = 0; part < 3; part++) {
+		buffer_printf(&text, "%s\"%s\":[", part ? "]," : "", (const char *[]){"vpcs", "interfaces", "groups"}[part]);
+		for (int i = first < 0 ? 1 : 0; i < 2; i++) {
+			buffer_add(&text, i && first >= 0 ? S(",") : S(""));
+			if (part == 0)
+				buffer_printf(&text, vpc, numbers[i]);
+			if (part == 1)
+				buffer_printf(&text, interface, i, numbers[i], 5 + i, 'a' + i);
+			if (part == 2)
+				buffer_printf(&text, group, 'a' + i, numbers[i]);
+		}
+	}
+	buffer_add(&text, S("]"));
+	tell(world, arena_cstr(&world->arena, buffer_str(&text)));
+	buffer_fini(&text);
+}
+
+static void share_a_hash(struct world *world)
+{
+	struct task tasks[] = {{"a", "eni-0"}, {"b", "eni-1"}};
+	auto_fd in_a = -1, in_b = -1;
+	int numbers[2];
+
+	find_twins(numbers);
+	tell_of_twins(world, numbers[0], numbers[1]);
+	attach_all(world, tasks, COUNT(tasks));
+	in_a = serve(tasks[0].netns, SOCK_STREAM, "0.0.0.0", 80);
+	in_b = serve(tasks[1].netns, SOCK_STREAM, "0.0.0.0", 80);
+	CHECK(links(world, S("wherryv")) == 2);
+	CHECK(reaches(in_a, world->host, "198.18.0.5", 80));
+	CHECK(reaches(in_b, world->host, "198.18.0.6", 80));
+	fd_close(&in_a);
+	detach(world, &tasks[0]);
+	tell_of_twins(world, -1, numbers[1]);
+	fabric_free(world->fabric);                      /* the next agent knows only the second */
+	world->fabric = open_fabric(world);
+	tell_of_twins(world, -1, numbers[1]);
+	CHECK(reaches(in_b, world->host, "198.18.0.6", 80));
+	detach(world, &tasks[1]);
+}
+
 static void wait_for_news(struct world *world)
 {
 	struct task task = {"a", "eni-a"};
@@ -665,13 +538,6 @@ static void wait_for_news(struct world *world)
 	CHECK_OK(attach(world, &task, PATIENCE_SEC * USEC_PER_SEC) || !err);
 	pthread_join(teller, NULL);
 	detach(world, &task);
-}
-
-static bool settles(struct world *world, struct str prefix)
-{
-	for (int waited = 0; waited < SETTLE_MSEC && links(world, prefix); waited += 20)
-		usleep(20000);
-	return links(world, prefix) == 0;
 }
 
 static void look_like_aws(struct world *world)
@@ -701,8 +567,148 @@ static void look_like_aws(struct world *world)
 	CHECK(reaches(server, tasks[1].netns, "10.0.0.5", 80));
 	detach_all(world, tasks, COUNT(tasks));
 	tell(world, "\"vpcs\":[" VPC_A "]");
+	settle_after(world, FABRIC_EMPTY_SECONDS);
 	CHECK(settles(world, S("wherryv")));
 	CHECK(access(path_of(world, "vpc/vpc-a").ptr, F_OK) < 0);
+}
+
+/* --- what is kept for the next task --- */
+
+static struct stat namespace_of(struct world *world, const char *vpc)
+{
+	struct stat status = {0};
+
+	stat(arena_printf(&world->arena, "%s/vpc/%s/netns", world->folder, vpc).ptr, &status);
+	return status;
+}
+
+static struct str rules_of(struct world *world, const char *vpc)
+{
+	auto_fd netns = open(arena_printf(&world->arena, "%s/vpc/%s/netns", world->folder, vpc).ptr, O_RDONLY | O_CLOEXEC);
+	struct str text;
+	int back;
+
+	CHECK_OK(netns_enter(netns, &back, err));
+	text = ruleset(world);
+	netns_leave(back);
+	return text;
+}
+
+static size_t count_of(struct str text, struct str what)
+{
+	const char *at = text.ptr, *end = text.ptr + text.len;
+	size_t count = 0;
+
+	for (; (at = memmem(at, (size_t)(end - at), what.ptr, what.len)); at += what.len)
+		count++;
+	return count;
+}
+
+#define LONE(rules) \
+	"\"vpcs\":[" VPC_A "],\"interfaces\":[" INTERFACE("web", "vpc-a", "10.0.0.10", "\"sg-web\"") "," \
+	INTERFACE("client", "vpc-a", "10.0.0.20", "\"sg-client\"") "],\"groups\":[" \
+	GROUP("sg-web", "\"10.0.0.10\"", rules) "," GROUP("sg-client", "\"10.0.0.20\"", ALL_OUT) "]"
+
+static void come_and_go(struct world *world, const char *news, bool open)
+{
+	struct task tasks[] = {{"web", "eni-web"}, {"client", "eni-client"}};
+	auto_fd server = -1;
+
+	tell_more(world, news);
+	attach_all(world, tasks, COUNT(tasks));
+	server = serve(tasks[0].netns, SOCK_STREAM, "0.0.0.0", 80);
+	CHECK(open ? reaches(server, tasks[1].netns, "10.0.0.10", 80) : is_kept_out(server, tasks[1].netns, "10.0.0.10", 80));
+	detach_all(world, tasks, COUNT(tasks));
+	tell_more(world, "\"gone\":[\"eni-web\",\"eni-client\"]");
+}
+
+static void keep(struct world *world)
+{
+	struct stat first, later;
+
+	tell(world, "\"vpcs\":[]");
+	come_and_go(world, LONE(ALL_IN), true);
+	first = namespace_of(world, "vpc-a");
+	settle_after(world, FABRIC_EMPTY_SECONDS / 2);
+	CHECK(str_contains(rules_of(world, "vpc-a"), S("chain in-sg-web")));
+	CHECK(!str_contains(rules_of(world, "vpc-a"), S("10.0.0.10")));
+	come_and_go(world, LONE(ALL_IN), true);
+	come_and_go(world, LONE(ALL_OUT), false);        /* its rules changed while nobody was here */
+	come_and_go(world, LONE(ALL_IN), true);
+	later = namespace_of(world, "vpc-a");
+	CHECK(first.st_ino == later.st_ino && first.st_dev == later.st_dev);
+	settle_after(world, FABRIC_EMPTY_SECONDS);
+	CHECK(settles(world, S("wherryv")));
+	CHECK(access(path_of(world, "vpc/vpc-a").ptr, F_OK) < 0);
+	come_and_go(world, LONE(ALL_IN), true);
+	fabric_free(world->fabric);                      /* an agent that comes back takes away what nobody uses */
+	world->fabric = open_fabric(world);
+	tell(world, "\"vpcs\":[]");
+	CHECK(settles(world, S("wherryv")));
+	CHECK(access(path_of(world, "vpc/vpc-a").ptr, F_OK) < 0);
+	come_and_go(world, LONE(ALL_IN), true);          /* left for fabric_down */
+}
+
+/* The chains of a group that was left stand, also when they come into use again for another address. */
+static void inherit(struct world *world)
+{
+	struct task tasks[] = {{"web", "eni-web"}, {"client", "eni-client"}}, heir = {"heir", "eni-heir"};
+	auto_fd server = -1;
+
+	tell(world, THREE THIRD "," OPEN_WEB "]");
+	attach_all(world, tasks, COUNT(tasks));
+	detach(world, &tasks[0]);
+	tell_more(world, "\"gone\":[\"eni-web\",\"eni-third\"]");
+	CHECK(str_contains(rules_of(world, "vpc-a"), S("chain in-sg-web")));
+	tell_more(world, "\"interfaces\":[" INTERFACE("heir", "vpc-a", "10.0.0.10", "\"sg-third\"") "],\"groups\":["
+		  GROUP("sg-third", "\"10.0.0.10\"", "\"egress\":[{\"protocol\":\"tcp\",\"fromPort\":80,\"toPort\":81,"
+			"\"blocks\":[\"10.0.0.0/24\"]}]") "]");
+	attach_all(world, &heir, 1);
+	server = serve(heir.netns, SOCK_STREAM, "0.0.0.0", 80);
+	CHECK(is_kept_out(server, tasks[1].netns, "10.0.0.10", 80));
+	settle_after(world, FABRIC_EMPTY_SECONDS);
+	CHECK(!str_contains(rules_of(world, "vpc-a"), S("sg-web")));
+	CHECK(str_contains(rules_of(world, "vpc-a"), S("chain in-sg-third")));
+	detach(world, &heir);
+	detach(world, &tasks[1]);
+}
+
+static bool vpc_is_there(struct world *world, int number)
+{
+	return access(arena_printf(&world->arena, "%s/vpc/vpc-%d", world->folder, number).ptr, F_OK) == 0;
+}
+
+static void keep_few(struct world *world)
+{
+	auto_buffer text = {0};
+
+	tell(world, "\"vpcs\":[]");
+	for (int i = 0; i <= FABRIC_EMPTY_VPCS_LIMIT; i++) {
+		char news[512];
+
+		snprintf(news, sizeof(news), "\"vpcs\":[{\"id\":\"vpc-%d\",\"blocks\":[\"10.0.0.0/16\"]}],\"interfaces\":[{\"id\":\"eni-%d\","
+			 "\"vpc\":\"vpc-%d\",\"subnetBlock\":\"10.0.0.0/20\",\"mac\":\"02:00:00:00:00:0a\",\"address\":\"10.0.0.5\"}]", i, i, i);
+		tell_more(world, news);
+		snprintf(news, sizeof(news), "\"gone\":[\"eni-%d\"]", i);
+		CHECK(i < FABRIC_EMPTY_VPCS_LIMIT || vpc_is_there(world, 0));
+		tell_more(world, news);
+	}
+	CHECK(!vpc_is_there(world, 0));
+	for (int i = 1; i <= FABRIC_EMPTY_VPCS_LIMIT; i++)
+		CHECK(vpc_is_there(world, i));
+	buffer_add(&text, S("\"vpcs\":[" VPC_A "],\"interfaces\":[" INTERFACE("a", "vpc-a", "10.0.0.5", "\"sg-a\"") ","
+			    "{\"id\":\"eni-b\",\"vpc\":\"vpc-a\",\"subnetBlock\":\"10.0.0.0/20\",\"mac\":\"02:00:00:00:00:0b\","
+			    "\"address\":\"10.0.0.6\",\"groups\":[\"sg-a\""));
+	for (int i = 0; i <= FABRIC_SPARE_GROUPS_LIMIT; i++)
+		buffer_printf(&text, ",\"sg-%d\"", i);
+	buffer_add(&text, S("]}],\"groups\":[" GROUP("sg-a", "\"10.0.0.5\",\"10.0.0.6\"", ALL_IN)));
+	for (int i = 0; i <= FABRIC_SPARE_GROUPS_LIMIT; i++)
+		buffer_printf(&text, "," GROUP("sg-%d", "\"10.0.0.6\"", ALL_OUT), i);
+	buffer_add(&text, S("]"));
+	CHECK_OK(tell_in(world, world->fabric, true, buffer_str(&text)) || !err);
+	CHECK(count_of(rules_of(world, "vpc-a"), S("chain in-sg-")) == FABRIC_SPARE_GROUPS_LIMIT + 2);
+	tell_more(world, "\"gone\":[\"eni-b\"]");
+	CHECK(count_of(rules_of(world, "vpc-a"), S("chain in-sg-")) == FABRIC_SPARE_GROUPS_LIMIT + 1);
 }
 
 static void take_over(struct world *world)
@@ -971,6 +977,45 @@ static void resolve_over_tcp(struct world *world, int netns)
 	CHECK(receive_framed(fd, reply) == len && reply[len - 1] == 8);
 }
 
+static usec cpu_time(clockid_t whose)
+{
+	struct timespec spent;
+
+	clock_gettime(whose, &spent);
+	return spent.tv_sec * USEC_PER_SEC + spent.tv_nsec / 1000;
+}
+
+/* While this thread works without a pause: one that spins gets as much of a busy machine as it. */
+static bool others_sleep(void)
+{
+	usec own = cpu_time(CLOCK_THREAD_CPUTIME_ID), all = cpu_time(CLOCK_PROCESS_CPUTIME_ID), spent;
+
+	while ((spent = cpu_time(CLOCK_THREAD_CPUTIME_ID) - own) < 300 * USEC_PER_MSEC)
+		;
+	return cpu_time(CLOCK_PROCESS_CPUTIME_ID) - all - spent < 100 * USEC_PER_MSEC;
+}
+
+/* A call that the resolver has no descriptor for: it waits, and comes through when there is one again. */
+static void run_out_of_descriptors(struct world *world, int netns)
+{
+	struct sockaddr_in to = address_of("10.0.0.2", 53);
+	auto_fd fd = socket_in(netns, SOCK_STREAM, 0);
+	uint8_t query[512], reply[1024];
+	size_t len = make_query("ip-10-0-0-6.ec2.internal", query);
+	struct rlimit limit, none;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	none = limit;
+	none.rlim_cur = 1;                               /* there is a stdin, and poll wants room for one */
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	CHECK(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS);
+	CHECK(becomes_within(fd, POLLOUT, ARRIVE_MSEC));
+	CHECK(others_sleep());
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	send_framed(fd, query, len);
+	CHECK(receive_framed(fd, reply) == len + DNS_ANSWER_BYTES && reply[len + 15] == 6);
+}
+
 static void resolve_names(struct world *world)
 {
 	struct task task = {"a", "eni-a"};
@@ -985,6 +1030,7 @@ static void resolve_names(struct world *world)
 	CHECK(resolve(task.netns, "10.0.0.2", "ip-11-0-0-5.ec2.internal", -1, &code) == 0 && code == DNS_NO_SUCH_NAME);
 	CHECK(resolve(task.netns, "10.0.0.2", "www.example.com", upstream, &code) == 0xc0000207 && code == DNS_OK);
 	resolve_over_tcp(world, task.netns);
+	run_out_of_descriptors(world, task.netns);
 	CHECK_OK(file_write(AT_FDCWD, path_of(world, "resolv.conf").ptr, S("# nobody\n"), 0644, err));
 	CHECK(resolve(task.netns, "10.0.0.2", "www.example.com", -1, &code) == 0 && code == DNS_FAILED);
 	CHECK(!pings(task.netns, "10.0.0.2", REACH_MSEC));
@@ -1000,8 +1046,12 @@ TEST(two_vpcs_with_the_same_block_do_not_see_each_other) { run(isolate); }
 TEST(nobody_sends_from_an_address_that_is_not_its_own) { run(spoof); }
 TEST(only_a_public_address_leads_in_and_out) { run(go_out); }
 TEST(vpcs_meet_at_their_public_addresses) { run(meet_outside); }
+TEST(vpcs_whose_links_would_have_one_name_have_two) { run(share_a_hash); }
 TEST(an_interface_waits_until_the_server_has_told_of_it) { run(wait_for_news); }
 TEST(an_interface_looks_as_it_does_on_aws) { run(look_like_aws); }
+TEST(what_a_lone_task_needs_is_kept_for_a_minute) { run(keep); }
+TEST(a_kept_group_opens_nothing_for_who_has_the_address_next) { run(inherit); }
+TEST(few_empty_vpcs_and_spare_groups_are_kept) { run(keep_few); }
 TEST(the_next_agent_takes_over) { run(take_over); }
 TEST(five_hundred_interfaces_come_and_go) { run(many); }
 TEST(the_resolver_answers_for_the_vpc_and_forwards_the_rest) { run(resolve_names); }

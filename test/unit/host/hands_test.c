@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "host/cgroup.h"
+#include "host/hands_private.h"
 #include "host/image.h"
 #include "os/clock.h"
 #include "test/unit/host/world.h"
@@ -75,8 +76,6 @@ TEST(a_container_ends_with_the_code_of_its_process)
 	};
 	struct world *world = world_new();
 
-	if (!world)
-		skip();
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct agent_task *task = make_task(world, rows[i].script, "", none);
 		struct fact fact = run_to_end(world, task);
@@ -95,22 +94,20 @@ TEST(a_container_that_honours_sigterm_ends_with_its_own_code_and_one_that_does_n
 	struct agent_task *task;
 	struct fact fact;
 
-	if (!world)
-		skip();
 	task = make_task(world, "trap 'exit 143' TERM; echo up; while true; do sleep 0.05; done", "", none);
 	world_run(world, S(WORLD_ID), task);
-	while (!str_contains(world_log(world, WORLD_ID, "app"), S("up")))
-		clock_sleep(10 * USEC_PER_MSEC);
+	world_wait_log(world, "app", "up");
 	world_submit(world, JOB_SIGNAL, S(WORLD_ID), task, 0, SIGTERM);
 	world_expect_ok(world, FACT_SIGNAL);
 	assert_int_equal(world_expect_ok(world, FACT_EXIT).exit_code, 143);
 	destroy(world, task);
 
-	task = make_task(world, "trap '' TERM; while true; do sleep 0.05; done", "", none);
+	task = make_task(world, "trap 'echo heard' TERM; echo up; while true; do sleep 0.05; done", "", none);
 	world_run(world, S(WORLD_ID), task);
+	world_wait_log(world, "app", "up");
 	world_submit(world, JOB_SIGNAL, S(WORLD_ID), task, 0, SIGTERM);
 	world_expect_ok(world, FACT_SIGNAL);
-	clock_sleep(200 * USEC_PER_MSEC);
+	world_wait_log(world, "app", "heard");
 	assert_false(hands_next(world->hands, &world->arena, &fact));
 	world_submit(world, JOB_SIGNAL, S(WORLD_ID), task, 0, SIGKILL);
 	world_expect_ok(world, FACT_SIGNAL);
@@ -126,8 +123,6 @@ TEST(every_line_of_both_streams_is_in_the_log)
 	struct world *world = world_new();
 	struct agent_task *task;
 
-	if (!world)
-		skip();
 	task = make_task(world, "seq 1 100000 & seq 200001 300000 >&2; wait; printf tail", "", none);
 	assert_int_equal(run_to_end(world, task).exit_code, 0);
 	EXPECT_STR(world_shell(world, "cd %s/data/logs/" WORLD_ID "; grep -c ' stdout F [0-9]*$' app.log;"
@@ -144,8 +139,6 @@ TEST(a_container_over_its_memory_limit_is_said_to_be_out_of_memory)
 	struct agent_task *task;
 	struct fact fact;
 
-	if (!world)
-		skip();
 	task = make_task(world, "exec dd if=/dev/zero of=/dev/null bs=64M count=4", ",\"memory\":16", none);
 	fact = run_to_end(world, task);
 	assert_true(fact.out_of_memory);
@@ -195,8 +188,6 @@ TEST(what_the_task_asks_for_is_what_the_container_sees)
 {
 	struct world *world = world_new();
 
-	if (!world)
-		skip();
 	for (size_t i = 0; i < COUNT(sights); i++) {
 		struct str seen = output_of(world, make_task(world, sights[i].script, sights[i].members,
 							     sights[i].host));
@@ -232,8 +223,6 @@ TEST(the_image_and_the_task_definition_are_merged_as_docker_does)
 	};
 	struct world *world = world_new();
 
-	if (!world)
-		skip();
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct str seen = output_of(world, user_task(world, rows[i].config, rows[i].rest));
 
@@ -267,8 +256,6 @@ TEST(what_cannot_be_done_is_refused_with_its_reason)
 	};
 	struct world *world = world_new();
 
-	if (!world)
-		skip();
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct str reason = start_failure(world, make_task(world, "true", rows[i].members,
 								   rows[i].host));
@@ -312,8 +299,6 @@ TEST(a_killed_agent_loses_no_container_no_exit_code_and_no_line)
 	struct agent_task *task;
 	struct fact fact;
 
-	if (!world)
-		skip();
 	task = world_task(world,
 		"{\"arn\":\"arn:x/" WORLD_ID "\",\"containers\":["
 		"{\"name\":\"short\",\"image\":\"test/busybox:1\",\"command\":[\"/bin/sh\",\"-c\","
@@ -322,7 +307,8 @@ TEST(a_killed_agent_loses_no_container_no_exit_code_and_no_line)
 		"\"hostPort\":0,\"protocol\":\"tcp\"}],\"command\":[\"/bin/sh\",\"-c\","
 		"\"trap 'exit 5' TERM; seq 1 1000; while true; do sleep 0.05; done\"]}]}");
 	run_in_an_agent_that_is_killed(world, task);
-	clock_sleep(600 * USEC_PER_MSEC);
+	world_wait_end(world, "short");
+	world_wait_log(world, "web", "F 1000\n");
 	world_open(world);
 	hands_reconcile(world->hands);
 
@@ -368,8 +354,6 @@ TEST(a_container_whose_keeper_is_killed_has_vanished)
 	struct agent_task *task;
 	struct fact fact;
 
-	if (!world)
-		skip();
 	task = make_task(world, "while true; do sleep 1; done", "", none);
 	world_run(world, S(WORLD_ID), task);
 	kill_keeper(world);
@@ -400,19 +384,22 @@ static bool has_keeper(struct world *world)
 	return str_equal(str_trim(answer), S("yes"));
 }
 
-TEST(a_task_without_running_containers_costs_no_keeper)
+TEST(of_an_ended_task_only_its_logs_stay)
 {
 	struct world *world = world_new();
 	struct agent_task *task;
 
 	if (!world)
 		skip();
-	task = make_task(world, "exit 0", "", none);
+	task = make_task(world, "echo done", "", none);
 	run_to_end(world, task);
-	for (int i = 0; i < 500 && has_keeper(world); i++)
-		clock_sleep(10 * USEC_PER_MSEC);
-	assert_false(has_keeper(world));
 	destroy(world, task);
+	assert_false(has_keeper(world));
+	EXPECT_STR(world_shell(world, "find %s/run/tasks %s/data/tasks /sys/fs/cgroup -name '*" WORLD_ID "*'", world->folder,
+			       world->folder), S(""));
+	assert_true(str_contains(world_shell(world, "cat %s/data/logs/" WORLD_ID "/app.log", world->folder), S("done")));
+	destroy(world, task);                            /* once more, as after a restart */
+	assert_true(str_contains(world_shell(world, "cat %s/data/logs/" WORLD_ID "/app.log", world->folder), S("done")));
 	world_free(world);
 }
 
@@ -438,8 +425,6 @@ TEST(no_registry_is_asked_for_an_imported_image)
 	size_t count;
 	int fd, port;
 
-	if (!world)
-		skip();
 	world_shell(world, "ip link set lo up");
 	fd = listen_mute(&port);
 	if (!images_load(world->images, arena_printf(&world->arena, "%s/image.tar", world->folder),
@@ -455,13 +440,30 @@ TEST(no_registry_is_asked_for_an_imported_image)
 	world_free(world);
 }
 
+TEST(a_pull_does_not_wait_for_the_other_jobs_of_its_task)
+{
+	struct world *world = world_new();
+	struct agent_task *task;
+	struct lane *lane;
+
+	if (!world)
+		skip();
+	task = make_task(world, "exit 0", "", none);
+	lane = lane_hold(world->hands, S(WORLD_ID));
+	world_submit(world, JOB_CREATE, S(WORLD_ID), task, 0, 0);
+	world_submit(world, JOB_PULL, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_PULL);
+	lane_release(world->hands, lane);
+	world_expect_ok(world, FACT_CREATE);
+	destroy(world, task);
+	world_free(world);
+}
+
 TEST(a_container_that_ended_starts_again_with_what_it_had_written)
 {
 	struct world *world = world_new();
 	struct agent_task *task;
 
-	if (!world)
-		skip();
 	task = make_task(world, "test -e /been-here && exit 4; touch /been-here", "", none);
 	assert_int_equal(run_to_end(world, task).exit_code, 0);
 	world_submit(world, JOB_START, S(WORLD_ID), task, 0, 0);
@@ -476,8 +478,6 @@ TEST(a_bridge_that_somebody_took_away_is_made_again)
 	struct world *world = world_new();
 	struct agent_task *task;
 
-	if (!world)
-		skip();
 	task = world_task(world, "{\"arn\":\"arn:x/" WORLD_ID "\",\"containers\":["
 		"{\"name\":\"a\",\"image\":\"test/busybox:1\",\"command\":[\"/bin/sh\",\"-c\",\"exit 0\"]},"
 		"{\"name\":\"b\",\"image\":\"test/busybox:1\",\"command\":[\"/bin/sh\",\"-c\",\"exit 0\"]}]}");
@@ -501,8 +501,6 @@ TEST(a_sweep_removes_what_no_brain_knows)
 {
 	struct world *world = world_new();
 
-	if (!world)
-		skip();
 	world_run(world, S(WORLD_ID), make_task(world, "while true; do sleep 1; done", "", "{}"));
 	world_free(world);
 }
@@ -514,8 +512,6 @@ TEST(a_start_takes_milliseconds)
 	struct agent_task *task;
 	usec least = USEC_NEVER, begun;
 
-	if (!world)
-		skip();
 	task = make_task(world, "true", "", "{}");
 	for (int i = 0; i < 10; i++) {
 		world_submit(world, JOB_PULL, S(WORLD_ID), task, 0, 0);
@@ -538,8 +534,6 @@ TEST(a_log_turns_at_its_limit_and_long_lines_are_split)
 	struct world *world = world_new();
 	struct agent_task *task;
 
-	if (!world)
-		skip();
 	/* 70 MiB in lines of 70,000 bytes: four parts and a rest each. */
 	task = make_task(world, "head -c 70000 /dev/zero >/tmp/z; i=0; while [ $i -lt 1048 ]; do cat /tmp/z; echo; "
 			 "i=$((i+1)); done", "", none);
@@ -558,8 +552,6 @@ TEST(old_logs_go_but_not_those_that_are_still_to_be_shipped)
 	struct agent_task *task;
 	struct str left;
 
-	if (!world)
-		skip();
 	world_shell(world, "for i in $(seq 1 300); do mkdir -p %s/data/logs/old$i; done; touch -d '10 days ago' %s/data/logs/old7; "
 		    "touch %s/data/logs/old7/app.ship; touch -d '9 days ago' %s/data/logs/old7 %s/data/logs/old8; "
 		    "mkdir -p %s/run/tasks/old9; touch -d '8 days ago' %s/data/logs/old9", world->folder, world->folder, world->folder,

@@ -17,10 +17,9 @@ static void folder_free(struct folder *folder) { tree_remove(AT_FDCWD, folder->p
 
 TEST(a_launch_file_says_what_was_written_into_it)
 {
-	struct str lowers[] = {S("/a/top"), S("/a/bottom")}, ports[] = {S("80 32768 tcp")};
-	struct keeper_launch launch = {.id = S("abc"), .log = S("file"), .input = S("closed"), .upper = S("/u x"),
-				       .work = S("/w"), .lowers = lowers, .lower_count = 2, .ports = ports,
-				       .port_count = 1}, again;
+	struct str binds[] = {S("SAME /a/top"), S("MAP /a/bottom")}, ports[] = {S("80 32768 tcp")};
+	struct keeper_launch launch = {.id = S("abc"), .log = S("file"), .input = S("closed"), .stage = S("/u x"),
+				       .binds = binds, .bind_count = 2, .ports = ports, .port_count = 1}, again;
 	auto_arena arena = {0};
 	struct folder folder;
 	struct str path = folder_new(&folder);
@@ -29,9 +28,9 @@ TEST(a_launch_file_says_what_was_written_into_it)
 	if (!keeper_write_launch(path, &launch, &err) || !keeper_read_launch(path, &arena, &again, &err))
 		fail_msg("%s", err.text);
 	EXPECT_STR(again.id, S("abc"));
-	EXPECT_STR(again.upper, S("/u x"));
-	assert_int_equal(again.lower_count, 2);
-	EXPECT_STR(again.lowers[1], S("/a/bottom"));
+	EXPECT_STR(again.stage, S("/u x"));
+	assert_int_equal(again.bind_count, 2);
+	EXPECT_STR(again.binds[1], S("MAP /a/bottom"));
 	assert_int_equal(again.port_count, 1);
 	EXPECT_STR(again.ports[0], S("80 32768 tcp"));
 	folder_free(&folder);
@@ -39,8 +38,7 @@ TEST(a_launch_file_says_what_was_written_into_it)
 
 TEST(a_line_break_cannot_add_a_line_to_a_launch_file)
 {
-	struct keeper_launch launch = {.id = S("abc\nlog none"), .log = S("file"), .input = S("closed"),
-				       .upper = S("/u"), .work = S("/w")};
+	struct keeper_launch launch = {.id = S("abc\nlog none"), .log = S("file"), .input = S("closed")};
 	struct folder folder;
 	struct str path = folder_new(&folder);
 	struct error err = {0};
@@ -61,8 +59,8 @@ TEST(a_state_file_tells_how_a_container_ended_without_its_keeper)
 	assert_false(keeper_read_state(path, &event, &err));
 	assert_int_equal(err.code, ERROR_NOT_FOUND);
 	assert_true(file_write(AT_FDCWD, arena_printf(&arena, "%s/state%c", folder.path, '\0').ptr,
-			       S("version 2\nphase exited\npid 7\nstarted_at 1000\nfinished_at 2000\n"
-				 "exit_code 137\nout_of_memory 1\n"), 0600, &err));
+			       arena_printf(&arena, "version %d\nphase exited\npid 7\nstarted_at 1000\nfinished_at 2000\n"
+					    "exit_code 137\nout_of_memory 1\n", KEEPER_VERSION), 0600, &err));
 	assert_true(keeper_read_state(path, &event, &err));
 	assert_int_equal(event.kind, KEEPER_HAS_EXITED);
 	assert_int_equal(event.exit_code, 137);

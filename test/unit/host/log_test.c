@@ -128,6 +128,86 @@ TEST(a_keeper_that_starts_again_goes_on_with_its_log)
 	close_place(&place);
 }
 
+/* What turn() of keeper_log.c does, to just before its step `dies_at`. */
+static void turn_until(struct place *place, unsigned dies_at)
+{
+	struct log_progress *progress = place->progress;
+	char old[96];
+
+	snprintf(old, sizeof(old), "%s.1", place->path);
+	for (unsigned i = 0; i < dies_at; i++) {
+		if (i == 0)
+			progress->turns++;
+		else if (i == 1)
+			assert_int_equal(rename(place->path, old), 0);
+		else if (i == 2)
+			close(open(place->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+		else if (i == 3)
+			progress->previous = progress->turned;
+		else if (i == 4)
+			progress->turned = progress->written;
+		else
+			progress->turns++;
+	}
+}
+
+TEST(a_keeper_that_is_killed_while_it_turns_its_log_loses_no_line)
+{
+	for (unsigned dies_at = 0; dies_at <= 6; dies_at++) {
+		struct place place;
+		char progress[96];
+		unsigned number, read = 0;
+
+		open_place(&place, "blocking 1000000", 100000);
+		snprintf(progress, sizeof(progress), "%s/c.progress", place.folder);
+		for (unsigned i = 0; i < 10; i++)
+			write_numbered(&place, i, 40);
+		log_writer_flush(&place.writer);
+		if (dies_at % 2 == 0)                    /* one reader comes in the middle of the file, one at its beginning */
+			for (; read < 5; read++)
+				assert_true(read_numbered(&place, &number));
+		turn_until(&place, dies_at);
+		log_writer_close(&place.writer, false);
+
+		log_progress_close(progress);
+		assert_int_equal(place.progress->closed, 1);
+		while (read_numbered(&place, &number))
+			assert_int_equal(number, read++);
+		assert_int_equal(read, 10);
+		assert_int_equal(place.reader.position, place.progress->written);
+		close_place(&place);
+	}
+}
+
+TEST(what_a_killed_keeper_wrote_and_did_not_say_is_read)
+{
+	struct place place;
+	char progress[96];
+	unsigned number, read = 0;
+
+	open_place(&place, "blocking 1000000", 100000);
+	snprintf(progress, sizeof(progress), "%s/c.progress", place.folder);
+	for (unsigned i = 0; i < 10; i++)
+		write_numbered(&place, i, 40);
+	log_writer_flush(&place.writer);
+	place.progress->written -= 100;
+	log_writer_close(&place.writer, false);
+	log_progress_close(progress);
+	while (read_numbered(&place, &number))
+		assert_int_equal(number, read++);
+	assert_int_equal(read, 10);
+	assert_int_equal(place.reader.position, place.progress->written);
+
+	/* A log that its keeper has closed is left as it is, and what is not shipped has no progress to close. */
+	place.progress->turns = 1;
+	log_progress_close(progress);
+	assert_int_equal(place.progress->turns, 1);
+	assert_int_equal(unlink(progress), 0);
+	log_progress_close(progress);
+	assert_int_equal(access(progress, F_OK), -1);
+	close_place(&place);
+}
+
 TEST(a_full_buffer_makes_a_blocking_container_wait_and_another_one_drop)
 {
 	struct place place;

@@ -1,7 +1,3 @@
-/* The machine is not touched: each test runs in a child with network and mount namespaces of its own, which
- * play the host. A second namespace is another machine on the host's wire. */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -9,60 +5,20 @@
 #include <nftables/libnftables.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include "host/network.h"
 #include "os/fd.h"
 #include "os/netlink.h"
 #include "os/netns.h"
 #include "os/nft.h"
-#include "test.h"
-
-/* In the child, where cmocka's asserts would go on with the other tests. */
-#define CHECK(condition) \
-	do { \
-		if (!(condition)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			fflush(stderr); \
-			_exit(1); \
-		} \
-	} while (0)
-#define CHECK_OK(call) \
-	do { \
-		struct error *err = &world->error; \
-		if (!(call)) { \
-			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, err->text); \
-			_exit(1); \
-		} \
-	} while (0)
+#include "test/unit/host/netns_world.h"
 
 enum {
-	SKIPPED = 77,
-	REACH_MSEC = 700,                                /* longer and it is not reached */
-	SETTLE_MSEC = 15000,
 	THREADS = 8,
 	EACH = 25,
 	CRASHES = 25,
 };
-
-#define HOST_ADDRESS "10.99.0.1"
-#define OTHER_ADDRESS "10.99.0.2"
-
-struct world {
-	struct arena arena;
-	struct error error;
-	char folder[64];
-	int host, other;                                 /* namespaces */
-	struct network *network;
-};
-
-int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 static struct network_options options(struct world *world)
 {
@@ -76,74 +32,14 @@ static struct network_options options(struct world *world)
 	};
 }
 
-static struct str path_of(struct world *world, const char *name)
+static void make_network(struct world *world)
 {
-	return arena_printf(&world->arena, "%s/%s", world->folder, name);
-}
+	struct network_options chosen = options(world);
 
-/* A wire between the host and another machine. */
-static void make_other(struct world *world)
-{
-	auto_netlink here = {0}, there = {0};
-	struct netlink_ipv4 address = {.address = 0x0a630001, .prefix = 24};
-
-	CHECK_OK(netns_create(path_of(world, "other"), &world->other, err));
-	CHECK_OK(netlink_open(&here, err) && netlink_open_in(&there, world->other, err));
-	CHECK_OK(netlink_veth_create(&here, &(struct netlink_veth){
-		.name = S("wire"), .peer = S("eth0"), .peer_netns = world->other, .peer_mac = {{2, 0, 0, 0, 0, 2}}}, err));
-	CHECK_OK(netlink_link_index(&here, S("wire"), &address.link, err) && netlink_ipv4_add(&here, &address, err));
-	address.address++;
-	CHECK_OK(netlink_link_up(&there, S("eth0"), err) &&
-		 netlink_link_index(&there, S("eth0"), &address.link, err) && netlink_ipv4_add(&there, &address, err));
-	CHECK_OK(netlink_link_settle(&there, S("eth0"), err) && netlink_link_settle(&here, S("wire"), err));
-}
-
-static void make_world(struct world *world)
-{
-	auto_netlink netlink = {0};
-	struct network_options chosen;
-
-	if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
-		_exit(SKIPPED);
-	CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-	CHECK(mount("tmpfs", world->folder, "tmpfs", 0, NULL) == 0);
-	CHECK_OK(netlink_open(&netlink, err) && netlink_link_up(&netlink, S("lo"), err));
-	world->host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	make_other(world);
-	chosen = options(world);
 	CHECK_OK(network_new(&chosen, &world->network, err) && network_up(world->network, err));
 }
 
-static size_t links(struct world *world, struct str prefix)
-{
-	auto_netlink netlink = {0};
-	size_t count;
-
-	CHECK_OK(netlink_open(&netlink, err) && netlink_links_count(&netlink, prefix, &count, err));
-	return count;
-}
-
-/* The kernel takes links away a moment after their namespace. */
-static size_t links_left(struct world *world, struct str prefix)
-{
-	for (int waited = 0; waited < SETTLE_MSEC && links(world, prefix); waited += 20)
-		usleep(20000);
-	return links(world, prefix);
-}
-
-static struct str ruleset(struct world *world)
-{
-	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
-	struct str text;
-
-	nft_ctx_buffer_output(context);
-	CHECK(nft_run_cmd_from_buffer(context, "list ruleset") == 0);
-	text = arena_copy(&world->arena, str_of(nft_ctx_get_output_buffer(context)));
-	nft_ctx_free(context);
-	return text;
-}
-
-static void end_world(struct world *world)
+static void end_network(struct world *world)
 {
 	CHECK_OK(network_down(world->network, err));
 	CHECK(links(world, S("wherry0")) == 0);
@@ -151,107 +47,26 @@ static void end_world(struct world *world)
 	CHECK(access(path_of(world, "network").ptr, F_OK) < 0);
 	CHECK_OK(network_down(world->network, err));     /* fine when there is nothing */
 	network_free(world->network);
-	fd_close(&world->host);
-	fd_close(&world->other);
-	arena_fini(&world->arena);
 }
 
 static void run(void (*body)(struct world *world))
 {
-	struct world world = {.folder = "/tmp/wherry-network-XXXXXX", .host = -1, .other = -1};
-	int status;
-	pid_t child;
-
-	assert_non_null(mkdtemp(world.folder));
-	child = fork();
-	if (child == 0) {
-		make_world(&world);
-		body(&world);
-		end_world(&world);
-		_exit(__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	rmdir(world.folder);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
-		print_message("skipped: network namespaces need root\n");
-		skip();
-	}
-	assert_int_equal(status, 0);
-}
-
-/* --- who reaches whom --- */
-
-static int socket_in(int netns, int type)
-{
-	struct error err;
-	int back, fd;
-
-	CHECK(netns_enter(netns, &back, &err));
-	fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	netns_leave(back);
-	CHECK(fd >= 0);
-	return fd;
-}
-
-static struct sockaddr_in address_of(const char *address, uint16_t port)
-{
-	struct sockaddr_in result = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	CHECK(inet_pton(AF_INET, address, &result.sin_addr) == 1);
-	return result;
-}
-
-static int serve(int netns, int type, const char *address, uint16_t port)
-{
-	struct sockaddr_in at = address_of(address, port);
-	int fd = socket_in(netns, type), on = 1;
-
-	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
-	CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
-	CHECK(type != SOCK_STREAM || listen(fd, 16) == 0);
-	return fd;
-}
-
-static bool becomes(int fd, short events)
-{
-	struct pollfd poll_fd = {.fd = fd, .events = events};
-
-	return poll(&poll_fd, 1, REACH_MSEC) == 1 && (poll_fd.revents & events);
-}
-
-/* The server's word arrives at the caller; *ret_from is whom the server sees, unless NULL. */
-static bool tcp_reaches(int server, int netns, const char *address, uint16_t port, struct str *ret_from)
-{
-	static char from[INET_ADDRSTRLEN];
-	struct sockaddr_in to = address_of(address, port), peer;
-	socklen_t peer_size = sizeof(peer);
-	auto_fd caller = socket_in(netns, SOCK_STREAM), accepted = -1;
-	char word[3] = "";
-
-	if (connect(caller, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)
-		return false;
-	if (!becomes(server, POLLIN))
-		return false;
-	accepted = accept4(server, (struct sockaddr *)&peer, &peer_size, SOCK_CLOEXEC);
-	if (accepted < 0 || write(accepted, "hi", 2) != 2 || !becomes(caller, POLLIN))
-		return false;
-	if (ret_from)
-		*ret_from = str_of(inet_ntop(AF_INET, &peer.sin_addr, from, sizeof(from)));
-	return read(caller, word, 2) == 2 && !strcmp(word, "hi");
+	world_run(make_network, body, end_network);
 }
 
 static bool udp_reaches(int server, int netns, const char *address, uint16_t port)
 {
 	struct sockaddr_in to = address_of(address, port), from;
 	socklen_t from_size = sizeof(from);
-	auto_fd caller = socket_in(netns, SOCK_DGRAM);
+	auto_fd caller = socket_in(netns, SOCK_DGRAM, 0);
 	char word[8];
 
-	if (sendto(caller, "ask", 3, 0, (struct sockaddr *)&to, sizeof(to)) != 3 || !becomes(server, POLLIN) ||
+	if (sendto(caller, "ask", 3, 0, (struct sockaddr *)&to, sizeof(to)) != 3 ||
+	    !becomes_within(server, POLLIN, ARRIVE_MSEC) ||
 	    recvfrom(server, word, sizeof(word), 0, (struct sockaddr *)&from, &from_size) != 3)
 		return false;
-	return sendto(server, "hi", 2, 0, (struct sockaddr *)&from, from_size) == 2 && becomes(caller, POLLIN) &&
-	       recv(caller, word, sizeof(word), 0) == 2;
+	return sendto(server, "hi", 2, 0, (struct sockaddr *)&from, from_size) == 2 &&
+	       becomes_within(caller, POLLIN, ARRIVE_MSEC) && recv(caller, word, sizeof(word), 0) == 2;
 }
 
 struct container {
@@ -288,7 +103,6 @@ static void reach_each_way(struct world *world)
 	struct container web = {.name = "web", .ports = {{.container_port = 80, .host_port = 8080}, {.container_port = 81}},
 				.port_count = 2};
 	struct container client = {.name = "client"};
-	struct str from;
 	auto_fd server = -1, second = -1, outside = -1, direct = -1;
 
 	CHECK(attach(world, &web) && attach(world, &client));
@@ -296,30 +110,28 @@ static void reach_each_way(struct world *world)
 	CHECK(web.ports[1].host_port >= 40000 && web.ports[1].host_port <= 40999);
 	server = serve(web.netns, SOCK_STREAM, "0.0.0.0", 80);
 	second = serve(web.netns, SOCK_STREAM, "0.0.0.0", 81);
-	CHECK(tcp_reaches(server, world->other, HOST_ADDRESS, 8080, &from));
-	CHECK(str_equal(from, S(OTHER_ADDRESS)));        /* the caller's own address, as docker shows it */
-	CHECK(tcp_reaches(second, world->other, HOST_ADDRESS, web.ports[1].host_port, NULL));
-	CHECK(tcp_reaches(server, world->host, "127.0.0.1", 8080, NULL));
-	CHECK(tcp_reaches(server, world->host, "127.1.2.3", 8080, NULL));
-	CHECK(tcp_reaches(server, world->host, HOST_ADDRESS, 8080, NULL));
-	CHECK(tcp_reaches(server, world->host, "172.31.224.1", 8080, NULL));
-	CHECK(tcp_reaches(server, client.netns, HOST_ADDRESS, 8080, NULL));
-	CHECK(tcp_reaches(server, client.netns, "172.31.224.1", 8080, NULL));
-	CHECK(tcp_reaches(server, web.netns, HOST_ADDRESS, 8080, NULL));       /* itself, through the host */
-	CHECK(tcp_reaches(server, web.netns, "172.31.224.1", 8080, NULL));
-	CHECK(tcp_reaches(server, client.netns, arena_cstr(&world->arena, web.address), 80, NULL));
+	CHECK(reaches_as(OTHER_ADDRESS, server, world->other, HOST_ADDRESS, 8080));    /* as docker shows it */
+	CHECK(reaches(second, world->other, HOST_ADDRESS, web.ports[1].host_port));
+	CHECK(reaches(server, world->host, "127.0.0.1", 8080));
+	CHECK(reaches(server, world->host, "127.1.2.3", 8080));
+	CHECK(reaches(server, world->host, HOST_ADDRESS, 8080));
+	CHECK(reaches(server, world->host, "172.31.224.1", 8080));
+	CHECK(reaches(server, client.netns, HOST_ADDRESS, 8080));
+	CHECK(reaches(server, client.netns, "172.31.224.1", 8080));
+	CHECK(reaches(server, web.netns, HOST_ADDRESS, 8080));       /* itself, through the host */
+	CHECK(reaches(server, web.netns, "172.31.224.1", 8080));
+	CHECK(reaches(server, client.netns, arena_cstr(&world->arena, web.address), 80));
 	outside = serve(world->other, SOCK_STREAM, "0.0.0.0", 9000);
-	CHECK(tcp_reaches(outside, client.netns, OTHER_ADDRESS, 9000, &from));
-	CHECK(str_equal(from, S(HOST_ADDRESS)));         /* masqueraded */
+	CHECK(reaches_as(HOST_ADDRESS, outside, client.netns, OTHER_ADDRESS, 9000));   /* masqueraded */
 	direct = serve(client.netns, SOCK_STREAM, "0.0.0.0", 80);
-	CHECK(!tcp_reaches(direct, world->other, HOST_ADDRESS, 80, NULL));
+	CHECK(is_kept_out(direct, world->other, HOST_ADDRESS, 80));
 	fd_close(&server);
 	fd_close(&second);
 	fd_close(&direct);
 	detach(world, &web);
 	detach(world, &client);
 	CHECK(!str_contains(ruleset(world), S("8080")));
-	CHECK(links_left(world, S("wherry0-")) == 0);
+	CHECK(settles(world, S("wherry0-")));
 }
 
 static void reach_udp(struct world *world)
@@ -371,10 +183,10 @@ static void guard_localhost(struct world *world)
 
 	CHECK(attach(world, &web) && str_equal(web.address, S("172.31.224.2")));
 	send_to_localhost(web.netns);
-	CHECK(!becomes(local, POLLIN));
+	CHECK(!becomes_within(local, POLLIN, REACH_MSEC));
 	CHECK_OK(nft_run("flush chain ip wherry guard", err));
 	send_to_localhost(web.netns);
-	CHECK(becomes(local, POLLIN));                   /* so it was the guard that kept it away */
+	CHECK(becomes_within(local, POLLIN, ARRIVE_MSEC));     /* so it was the guard that kept it away */
 	detach(world, &web);
 }
 
@@ -388,9 +200,9 @@ static void stay_closed(struct world *world)
 	CHECK(attach(world, &web));
 	server = serve(web.netns, SOCK_STREAM, "0.0.0.0", 80);
 	CHECK_OK(netlink_open_in(&netlink, world->other, err) && netlink_ipv4_gateway(&netlink, 0x0a630001, err));
-	CHECK(tcp_reaches(server, world->host, arena_cstr(&world->arena, web.address), 80, NULL));
-	CHECK(!tcp_reaches(server, world->other, arena_cstr(&world->arena, web.address), 80, NULL));
-	CHECK(!tcp_reaches(local, web.netns, "172.31.224.1", 7000, NULL));
+	CHECK(reaches(server, world->host, arena_cstr(&world->arena, web.address), 80));
+	CHECK(is_kept_out(server, world->other, arena_cstr(&world->arena, web.address), 80));
+	CHECK(is_kept_out(local, web.netns, "172.31.224.1", 7000));
 	detach(world, &web);
 }
 
@@ -398,7 +210,8 @@ static void refuse_conflicts(struct world *world)
 {
 	struct container first = {.name = "first", .ports = {{.container_port = 80, .host_port = 8080}}, .port_count = 1};
 	struct container second = first, twice = first;
-	auto_fd server = serve(world->host, SOCK_STREAM, "127.0.0.1", 8081), late = socket_in(world->host, SOCK_STREAM);
+	auto_fd server = serve(world->host, SOCK_STREAM, "127.0.0.1", 8081);
+	auto_fd late = socket_in(world->host, SOCK_STREAM, 0);
 	struct sockaddr_in at = address_of("0.0.0.0", 8080);
 	int on = 1;
 
@@ -445,7 +258,7 @@ static void share_with_a_process(struct world *world)
 	detach(world, &here);                            /* what the other made, as after a restart */
 	network_free(world->network);
 	world->network = mine;
-	CHECK(links_left(world, S("wherry0-")) == 0);
+	CHECK(settles(world, S("wherry0-")));
 }
 
 static void mend(struct world *world)
@@ -458,9 +271,9 @@ static void mend(struct world *world)
 	server = serve(web.netns, SOCK_STREAM, "0.0.0.0", 80);
 	CHECK(nft_run_cmd_from_buffer(context, "flush ruleset") == 0);
 	nft_ctx_free(context);
-	CHECK(!tcp_reaches(server, world->other, HOST_ADDRESS, 8080, NULL));
+	CHECK(is_kept_out(server, world->other, HOST_ADDRESS, 8080));
 	CHECK_OK(network_up(world->network, err));
-	CHECK(tcp_reaches(server, world->other, HOST_ADDRESS, 8080, NULL));
+	CHECK(reaches(server, world->other, HOST_ADDRESS, 8080));
 	detach(world, &web);
 	CHECK(!str_contains(ruleset(world), S("8080")));
 }
@@ -468,14 +281,14 @@ static void mend(struct world *world)
 /* The namespace lingers, as one does whose last connections are still closing; its address is given away. */
 static void take_over(struct world *world, struct container *container)
 {
-	auto_fd lingers = socket_in(container->netns, SOCK_STREAM), server = -1;
+	auto_fd lingers = socket_in(container->netns, SOCK_STREAM, 0), server = -1;
 	struct str address = container->address;
 
 	CHECK(lingers >= 0);
 	detach(world, container);
 	CHECK(attach(world, container) && str_equal(container->address, address));
 	server = serve(container->netns, SOCK_STREAM, "0.0.0.0", 80);
-	CHECK(tcp_reaches(server, world->host, arena_cstr(&world->arena, address), 80, NULL));
+	CHECK(reaches(server, world->host, arena_cstr(&world->arena, address), 80));
 }
 
 static void run_out(struct world *world)
@@ -524,8 +337,8 @@ static void none_and_nothing(struct world *world)
 	CHECK_OK(network_attach_none(world->network, path, err) && network_attach_none(world->network, path, err));
 	netns = open(path.ptr, O_RDONLY | O_CLOEXEC);
 	server = serve(netns, SOCK_STREAM, "127.0.0.1", 80);
-	CHECK(tcp_reaches(server, netns, "127.0.0.1", 80, NULL));
-	CHECK(!tcp_reaches(server, netns, HOST_ADDRESS, 80, NULL));
+	CHECK(reaches(server, netns, "127.0.0.1", 80));
+	CHECK(is_kept_out(server, netns, HOST_ADDRESS, 80));
 	CHECK_OK(network_detach(world->network, S("alone"), path, err));
 	CHECK(access(path.ptr, F_OK) < 0);
 }
@@ -587,7 +400,7 @@ static void in_parallel(struct world *world)
 	}
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	CHECK(links_left(world, S("wherry0-")) == 0);
+	CHECK(settles(world, S("wherry0-")));
 	CHECK(!str_contains(ruleset(world), S("elements")));
 }
 
@@ -612,7 +425,7 @@ static void die_half_way(struct world *world)
 		}
 		CHECK(!str_contains(ruleset(world), S("elements")));
 	}
-	CHECK(links_left(world, S("wherry0-")) == 0);
+	CHECK(settles(world, S("wherry0-")));
 }
 
 TEST(a_published_tcp_port_is_reached_from_everywhere) { run(reach_each_way); }

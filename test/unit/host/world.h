@@ -16,7 +16,7 @@ struct world {
 	struct arena arena;
 };
 
-/* NULL (and the test skips) when unprivileged or without crun or busybox. What a failed test left goes first. */
+/* The test skips here when unprivileged or without crun or busybox. What a failed test left goes first. */
 struct world *world_new(void);
 void world_free(struct world *world);                    /* sweeps, and asserts that nothing is left */
 
@@ -33,5 +33,6 @@ struct fact world_expect_any(struct world *world);
 struct fact world_expect_ok(struct world *world, enum fact_kind kind);
 /* PULL, CREATE and START of all containers. */
 void world_run(struct world *world, struct str id, struct agent_task *task);
-struct str world_log(struct world *world, const char *id, const char *container);
+void world_wait_log(struct world *world, const char *container, const char *text);     /* of WORLD_ID; until it says so */
+void world_wait_end(struct world *world, const char *container);         /* of WORLD_ID; as its keeper wrote it down */
 struct str world_shell(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);  /* output of sh -c */

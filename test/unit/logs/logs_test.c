@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <unistd.h>
 #include "base/random.h"
 #include "logs/batch.h"
 #include "logs/query.h"
@@ -398,4 +399,157 @@ TEST(a_large_stream_is_swept_piece_by_piece)
 	for (; !done; steps++)
 		assert_true(log_store_sweep(world.store, 11, INT64_MAX, &done, &swept, &error));
 	assert_int_equal(steps, 4);
+}
+
+/* ---- much at once */
+
+static void put_row(struct world *world, int64_t stream, int64_t first, int64_t step, struct str message, size_t count)
+{
+	struct logs_input_log_event *events = arena_array(&world->arena, struct logs_input_log_event, count);
+	const struct log_put one = {.stream = stream, .now = 77, .realm = S("1/r"), .group = S("g"), .name = S("s"),
+				    .events = events, .count = count};
+	struct error error = {0};
+
+	for (size_t i = 0; i < count; i++)
+		events[i] = (struct logs_input_log_event){.timestamp = {first + (int64_t)i * step, true}, .message = message};
+	if (!log_store_put(world->store, &one, 1, &error))
+		fail_msg("%s", error.text);
+}
+
+TEST(rows_of_very_many_streams_are_merged_in_bounded_memory)
+{
+	enum { MANY = 600, ROUNDS = 4, ROW_EVENTS = 8, MESSAGE = 8000 };
+	const struct log_range range = {.last = INT64_MAX};
+	struct log_stream_name *many;
+	struct log_cursor *cursor;
+	struct log_found found;
+	struct error error = {0};
+	struct str message;
+	auto_world world;
+	bool has;
+
+	world_init(&world);
+	message = (struct str){memset(arena_alloc_bytes(&world.arena, MESSAGE), 'x', MESSAGE), MESSAGE};
+	many = arena_array(&world.arena, struct log_stream_name, MANY);
+	for (int64_t i = 0; i < MANY; i++) {
+		many[i] = (struct log_stream_name){i + 1, S("s")};
+		put_row(&world, i + 1, i, MANY, message, ROW_EVENTS);
+	}
+	assert_true((size_t)MANY * ROW_EVENTS * MESSAGE > LOG_CURSOR_BYTES_LIMIT);
+	assert_true(log_cursor_open(world.store, many, MANY, &range, &cursor, &error));
+	for (int64_t time = 0; time < MANY * ROUNDS; time++) {
+		assert_true(log_cursor_next(cursor, &found, &has, &error));
+		assert_true(has);
+		assert_int_equal(found.position.timestamp, time);
+		assert_int_equal(found.stream, time % MANY);
+		assert_int_equal(found.message.len, MESSAGE);
+		assert_true(log_cursor_held(cursor) <= LOG_CURSOR_BYTES_LIMIT + 2 * (64 << 10));
+	}
+	log_cursor_close(cursor);
+}
+
+/* All events of a search, page by page. */
+static size_t filter_all(struct world *world, const struct log_query *query, int64_t *times, size_t limit, size_t *ret_pages)
+{
+	struct logs_filter_log_events_request in = {0};
+	struct error error = {0};
+	size_t count = 0;
+
+	*ret_pages = 0;
+	do {
+		struct logs_filter_log_events_response out = {0};
+
+		assert_true(log_filter_events(world->store, query, &in, &world->arena, &out, &error));
+		for (size_t i = 0; i < out.events.count; i++) {
+			assert_true(count < limit);
+			times[count++] = out.events.items[i].timestamp.value;
+		}
+		in.next_token = out.next_token;
+		++*ret_pages;
+	} while (str_has(in.next_token));
+	return count;
+}
+
+TEST(more_streams_than_the_limit_are_searched_lot_by_lot)
+{
+	enum { MANY = LOG_SCAN_STREAMS_LIMIT + 1 };
+	static const int64_t lots[] = {200, 300, 100, 400};
+	struct log_stream_name *many;
+	struct log_query query;
+	int64_t times[COUNT(lots)];
+	auto_world world;
+	size_t pages;
+
+	world_init(&world);
+	many = arena_array(&world.arena, struct log_stream_name, MANY);
+	for (int64_t i = 0; i < MANY; i++)
+		many[i] = (struct log_stream_name){MANY - i, S("s")};
+	put_row(&world, 1, 300, 1, S("x"), 1);
+	put_row(&world, LOG_SCAN_STREAMS_LIMIT, 200, 1, S("x"), 1);
+	put_row(&world, MANY, 100, 300, S("x"), 2);
+	query = (struct log_query){.streams = many, .stream_count = MANY, .realm = S("1/r")};
+	assert_int_equal(filter_all(&world, &query, times, COUNT(times), &pages), COUNT(lots));
+	assert_memory_equal(times, lots, sizeof(lots));
+	assert_int_equal(pages, 2);
+	query = (struct log_query){.streams = many + 1, .stream_count = MANY - 1, .realm = S("1/r")};
+	assert_int_equal(filter_all(&world, &query, times, COUNT(times), &pages), 2);
+	assert_int_equal(pages, 1);
+}
+
+static bool is_always_enough(void *arg)
+{
+	++*(size_t *)arg;
+	return true;
+}
+
+TEST(who_has_enough_gets_a_page_with_a_token_and_misses_nothing)
+{
+	struct log_query query = query_of(STREAMS);
+	int64_t times[3];
+	size_t pages, asked = 0;
+	auto_world world;
+
+	world_init(&world);
+	put(&world, 0, three, 3);
+	query.is_enough = is_always_enough;
+	query.arg = &asked;
+	assert_int_equal(filter_all(&world, &query, times, COUNT(times), &pages), 3);
+	assert_int_equal(times[2], 300);
+	assert_int_equal(asked, 3);
+	assert_int_equal(pages, 4);
+}
+
+TEST(a_reader_sees_one_state_while_another_store_writes)
+{
+	static const struct logs_get_log_events_request in = {.start_from_head = {true, true}};
+	struct logs_get_log_events_response out = {0};
+	struct log_query query = query_of(1);
+	char folder[] = "/tmp/wherry-logs-XXXXXX";
+	struct log_store *reader;
+	struct log_swept swept;
+	struct error error = {0};
+	auto_arena names = {0};
+	auto_world world;
+	bool done;
+
+	assert_non_null(mkdtemp(folder));
+	world = (struct world){0};
+	assert_true(log_store_open(str_of(folder), &world.store, &error));
+	assert_true(log_store_open(str_of(folder), &reader, &error));
+	put(&world, 0, three, 2);
+	assert_true(log_store_begin_reading(reader, &error));
+	assert_true(log_get_events(reader, &query, &in, &world.arena, &out, &error));
+	assert_int_equal(out.events.count, 2);
+	put(&world, 0, three + 2, 1);
+	assert_true(log_store_sweep(world.store, 11, 150, &done, &swept, &error));
+	assert_true(log_get_events(reader, &query, &in, &world.arena, &out, &error));
+	assert_int_equal(out.events.count, 2);
+	log_store_end_reading(reader);
+	assert_true(log_get_events(reader, &query, &in, &world.arena, &out, &error));
+	assert_int_equal(out.events.count, 3);
+	log_store_close(reader);
+	log_store_close(world.store);
+	world.store = NULL;
+	unlink(arena_printf(&names, "%s/logs.db", folder).ptr);
+	assert_int_equal(rmdir(folder), 0);
 }

@@ -89,6 +89,36 @@ TEST(put_log_events_may_have_a_larger_body)
 	}
 }
 
+TEST(a_body_may_be_limited_further_once_its_head_was_read)
+{
+	static const struct { const char *body; enum http_outcome outcome; } rows[] = {
+		{"4\r\nabcd\r\n0\r\n\r\n", HTTP_READ_REQUEST}, {"5\r\nabcde\r\n0\r\n\r\n", HTTP_READ_REFUSED},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct reading *reading = reading_new();
+		struct str head = S("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+		size_t used;
+
+		assert_int_equal(http_read(&reading->reader, &reading->request, head, &used), HTTP_READ_HEAD);
+		assert_int_equal(reading->reader.request_limit, SERVER_BODY_LIMIT);
+		http_reader_limit(&reading->reader, 4);
+		assert_int_equal(http_read(&reading->reader, &reading->request, str_of(rows[i].body), &used), rows[i].outcome);
+		reading_free(reading);
+	}
+}
+
+TEST(a_head_that_says_how_much_comes_limits_its_body_to_that)
+{
+	struct reading *reading = reading_new();
+	struct str head = S("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\n");
+	size_t used;
+
+	assert_int_equal(http_read(&reading->reader, &reading->request, head, &used), HTTP_READ_HEAD);
+	assert_int_equal(reading->reader.request_limit, 7);
+	reading_free(reading);
+}
+
 TEST(one_reader_reads_many_requests)
 {
 	struct reading *reading = reading_new();

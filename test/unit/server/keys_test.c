@@ -71,6 +71,7 @@ TEST(the_agent_may_make_its_own_calls_only)
 	assert_false(keys_allow(&agent, api_find(&api_ecs, S("DeleteCluster"))));
 	assert_false(keys_allow(&agent, api_find(&api_wherry, S("Overview"))));
 	assert_true(keys_allow(&agent, api_find(&api_wherry, S("WatchNetwork"))));
+	assert_true(keys_allow(&agent, api_find(&api_wherry, S("DeletedFileSystems"))));
 	assert_true(keys_allow(&agent, api_find(&api_logs, S("PutLogEvents"))));
 	assert_false(keys_allow(&agent, api_find(&api_logs, S("GetLogEvents"))));
 	assert_false(keys_allow(&agent, api_find(&api_logs, S("TagResource"))));

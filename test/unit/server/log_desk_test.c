@@ -1,6 +1,8 @@
 #include "server/log_desk.h"
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
 #include "api/logs.h"
 #include "os/clock.h"
 #include "server/brain.h"
@@ -13,7 +15,8 @@ static void wake_nobody(struct outbox *outbox)
 
 struct bench {
 	struct outbox outbox;
-	struct log_store *store;
+	char folder[32];
+	struct log_store *store, *reader;
 	struct log_desk *desk;
 	atomic_uint answered, failures;
 };
@@ -35,16 +38,25 @@ static void bench_init(struct bench *bench)
 
 	*bench = (struct bench){0};
 	outbox_init(&bench->outbox, wake_nobody);
-	assert_true(log_store_open_memory(&bench->store, &error));
+	snprintf(bench->folder, sizeof(bench->folder), "/tmp/wherry-desk-XXXXXX");
+	assert_non_null(mkdtemp(bench->folder));
+	assert_true(log_store_open(str_of(bench->folder), &bench->store, &error));
+	assert_true(log_store_open(str_of(bench->folder), &bench->reader, &error));
 	bench->desk = log_desk_start(&(struct log_desk_options){
-		.store = bench->store, .answered = note_answer, .on_failure = note_failure, .self = bench});
+		.store = bench->store, .reader = bench->reader, .answered = note_answer, .on_failure = note_failure, .self = bench});
 }
 
 static void bench_fini(struct bench *bench)
 {
+	char path[64];
+
 	log_desk_stop(bench->desk);
 	outbox_fini(&bench->outbox);
+	log_store_close(bench->reader);
 	log_store_close(bench->store);
+	snprintf(path, sizeof(path), "%s/logs.db", bench->folder);
+	unlink(path);
+	assert_int_equal(rmdir(bench->folder), 0);
 }
 
 static struct logs_input_log_event one_event = {.timestamp = {5, true}, .message = STR_INIT("hello")};
@@ -53,21 +65,28 @@ static const struct logs_get_log_events_request get_input = {.log_stream_name = 
 static struct str group_arn = STR_INIT("arn:g");
 static const struct logs_start_live_tail_request tail_input = {.log_group_identifiers = {&group_arn, 1}};
 
-static void give(struct bench *bench, struct work *work, enum log_task task, enum logs_operation operation, const void *input)
+static struct log_job *job_of(struct bench *bench, struct work *work, enum log_task task, enum logs_operation operation,
+			      const void *input)
 {
 	struct log_stream_name stream = {7, S("s")}, group = {3, S("arn:g")};
 	struct log_work work_for_desk = {
 		.task = task, .ticket = (uintptr_t)work, .operation = &api_logs.operations[operation], .input = input,
-		.streams = &stream, .stream_count = 1, .groups = &group, .group_count = 1, .event_count = 1,
+		.streams = &stream, .stream_count = 1, .groups = &group, .group_count = 1,
+		.event_count = task == LOG_PUT ? ((const struct logs_put_log_events_request *)input)->log_events.count : 1,
 		.realm = S("1/r"), .group = S("g"),
 	};
-	struct link jobs;
-
 	if (work)
 		*work = (struct work){.kind = WORK_CALL, .home = &bench->outbox, .protocol = &protocol_json_1_1,
 				      .call = {.operation = &api_logs.operations[operation]}};
+	return log_job_new(&work_for_desk);
+}
+
+static void give(struct bench *bench, struct work *work, enum log_task task, enum logs_operation operation, const void *input)
+{
+	struct link jobs;
+
 	chain_init(&jobs);
-	chain_append(&jobs, &log_job_new(&work_for_desk)->link);
+	chain_append(&jobs, &job_of(bench, work, task, operation, input)->link);
 	log_desk_take(bench->desk, &jobs);
 }
 
@@ -178,5 +197,51 @@ TEST(a_stopping_desk_answers_what_it_was_given_and_ends_its_tails)
 			brain_work_free(work);
 	}
 	assert_int_equal(home, 2);
+	bench_fini(&bench);
+}
+
+/* Each of the reads is busy until its client leaves or its time is over; the put does not wait for them. */
+TEST(reads_do_not_hold_up_a_put)
+{
+	enum { READS = LOG_DESK_ROUND_LIMIT, EVENTS = 10000, MESSAGE = 1000 };
+	static const struct logs_filter_log_events_request filter = {.filter_pattern = STR_INIT("%a*a*a*[bc]%")};
+	static struct work reads[READS];
+	struct logs_input_log_event *events;
+	struct logs_put_log_events_request much;
+	struct log_desk_figures before, now;
+	struct work first, put, *home;
+	auto_arena arena = {0};
+	struct bench bench;
+	struct link jobs;
+	size_t read = 0;
+	char *text;
+
+	bench_init(&bench);
+	text = memset(arena_alloc_bytes(&arena, MESSAGE), 'a', MESSAGE);
+	events = arena_array(&arena, struct logs_input_log_event, EVENTS);
+	for (size_t i = 0; i < EVENTS; i++)
+		events[i] = (struct logs_input_log_event){.timestamp = {5, true}, .message = {text, MESSAGE}};
+	much = (struct logs_put_log_events_request){.log_events = {events, EVENTS}};
+	give(&bench, &first, LOG_PUT, LOGS_OPERATION_PUT_LOG_EVENTS, &much);
+	assert_ptr_equal(await(&bench), &first);
+	log_desk_figures(bench.desk, &before);
+	chain_init(&jobs);
+	for (size_t i = 0; i < READS; i++)
+		chain_append(&jobs, &job_of(&bench, &reads[i], LOG_READ, LOGS_OPERATION_FILTER_LOG_EVENTS, &filter)->link);
+	log_desk_take(bench.desk, &jobs);
+	do {
+		clock_sleep(200);
+		log_desk_figures(bench.desk, &now);
+	} while (now.rounds == before.rounds);
+	give(&bench, &put, LOG_PUT, LOGS_OPERATION_PUT_LOG_EVENTS, &put_input);
+	while ((home = await(&bench)) != &put)
+		read++;
+	assert_true(read < READS / 2);
+	for (size_t i = 0; i < READS; i++)
+		atomic_store(&reads[i].gone, true);
+	for (; read < READS; read++)
+		await(&bench);
+	for (size_t i = 0; i < READS; i++)
+		buffer_fini(&reads[i].answer.body);
 	bench_fini(&bench);
 }

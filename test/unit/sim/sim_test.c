@@ -36,7 +36,7 @@ TEST(a_task_is_placed_runs_and_stops)
 	EXPECT_TRACE(sim,
 		"[  2.0] task 1       placed on instance 1\n"
 		"[  2.1] task 1       PENDING -> RUNNING\n"
-		"[  2.6] task 1       RUNNING -> STOPPED (Essential container in task exited)\n");
+		"[  2.5] task 1       RUNNING -> STOPPED (Essential container in task exited)\n");
 	end(sim);
 }
 

@@ -287,7 +287,7 @@ TEST(an_idle_store_folds_by_itself)
 	policy.idle_usec = 10 * USEC_PER_MSEC;
 	store = scratch_open(directory, &policy);
 	append_one(store, 1, S("a"), S("1"));
-	while (count_rows(directory, "SELECT count(*) FROM journal") && rounds++ < 500)
+	while (count_rows(directory, "SELECT count(*) FROM journal") && rounds++ < 3000)
 		usleep(10000);
 	assert_int_equal(count_rows(directory, "SELECT count(*) FROM object"), 1);
 	expect_content(store, S("1 a=1\n"));
