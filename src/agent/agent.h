@@ -34,7 +34,7 @@ struct agent_options {
 };
 
 enum {
-	AGENT_TASKS_LIMIT = 20000,                       /* a payload past it is not acknowledged */
+	AGENT_TASKS_LIMIT = 10000,                       /* a payload past it is not acknowledged */
 	AGENT_ENDED_LIMIT = 1000,                        /* kept for cleanup_wait; past it the oldest go at once */
 	AGENT_CONTAINERS_LIMIT = 16,                     /* of one task */
 	AGENT_TASK_ID_LIMIT = 36,                        /* bytes: a UUID, or 32 hex digits */
