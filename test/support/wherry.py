@@ -226,7 +226,8 @@ class Wherry:
             self.process.send_signal(signal.SIGTERM)
             assert self.process.wait(30) == 0, self.log()
         self.process = None
-        assert self.leftovers() == []
+        left = self.leftovers()
+        assert left == [], left
 
     def give_up(self):
         """After a failed test: whatever it takes."""
