@@ -159,7 +159,7 @@ class Launcher:
             while left and len(flight) < IN_FLIGHT:
                 flight.append(self.run_task(network))
                 left -= 1
-            time.sleep(0.002)
+            time.sleep(0.005)
             done = [arn for arn, status in self.statuses(flight).items() if status == "RUNNING"]
             running += done
             flight = [arn for arn in flight if arn not in done]
