@@ -2,7 +2,7 @@
 BUILD ?= build
 WHERRY = $(BUILD)/wherry
 
-.PHONY: up down build check check-unit check-sanitized check-fuzz check-sim check-lint sim-long bench analyze coverage clean
+.PHONY: up down build check check-unit check-sanitized check-fuzz check-sim check-lint check-e2e sim-long bench analyze coverage clean
 
 up: build
 	@tools/deps run

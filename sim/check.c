@@ -219,12 +219,25 @@ void check_bookings(struct sim *sim, const struct snapshot *snapshot)
 				  trace_name(sim, instance->id));
 }
 
-static void add_container(const struct container *container, struct needs *sum)
+/* A task holds what is asked for the whole of it as long as any of its containers runs. */
+static void add_box(const struct box *box, struct needs *sum)
 {
-	const struct acs_container *wants = &container->box->task->containers.items[container - container->box->containers];
+	struct needs needs = {0};
+	bool runs = false;
 
-	sum->cpu += wants->cpu.value;
-	sum->memory += wants->memory.value;
+	for (size_t i = 0; i < box->count; i++) {
+		if (!box->containers[i].running)
+			continue;
+		runs = true;
+		needs.cpu += box->task->containers.items[i].cpu.value;
+		needs.memory += box->task->containers.items[i].memory.value;
+	}
+	if (runs && box->task->cpu.value > 0)
+		needs.cpu = (int64_t)(box->task->cpu.value * 1024 + 0.5);
+	if (runs && box->task->memory.value > 0)
+		needs.memory = box->task->memory.value;
+	sum->cpu += needs.cpu;
+	sum->memory += needs.memory;
 }
 
 static bool has_port(const struct container *container, int32_t port)
@@ -248,24 +261,6 @@ static void check_elsewhere(struct sim *sim, const struct container *container)
 	}
 }
 
-static bool is_too_much(const struct machine *machine, const struct needs *sum)
-{
-	return sum->cpu > machine->options.cpu_units || sum->memory > machine->options.memory_mib;
-}
-
-/* Of Fargate tasks only the server keeps account (agent-protocol 3.1): those that it gave up are in nobody's until the
- * machine has heard of it. */
-static struct needs known_needs(struct sim *sim, const struct machine *machine)
-{
-	struct needs sum = {0};
-
-	EACH_CONTAINER(machine, container)
-		if (container->running &&
-		    !(str_equal(container->box->task->launch_type, S("FARGATE")) && was_given_up(sim, container->box)))
-			add_container(container, &sum);
-	return sum;
-}
-
 void check_container_start(struct sim *sim, struct container *container)
 {
 	struct machine *machine = container->box->machine;
@@ -280,15 +275,14 @@ void check_container_start(struct sim *sim, struct container *container)
 	EACH_CONTAINER(machine, other) {
 		if (!other->running)
 			continue;
-		add_container(other, &sum);
 		for (size_t i = 0; i < other->binding_count; i++)
 			if (other != container && has_port(container, other->bindings[i].host_port.value))
 				violation(sim, "nothing is double-booked", "port %d on %s", other->bindings[i].host_port.value,
 					  machine->name);
 	}
-	if (is_too_much(machine, &sum))
-		sum = known_needs(sim, machine);
-	if (is_too_much(machine, &sum))
+	for (size_t i = 0; i < machine->boxes.count; i++)
+		add_box(machine->boxes.items[i], &sum);
+	if (sum.cpu > machine->options.cpu_units || sum.memory > machine->options.memory_mib)
 		violation(sim, "nothing is double-booked", "%s runs %lld CPU units and %lld MiB", machine->name,
 			  (long long)sum.cpu, (long long)sum.memory);
 }

@@ -167,11 +167,12 @@ static void telemetry_arrives(struct sim *sim, struct happening *happening)
 
 static void publish_health(struct sim *sim, struct machine *machine)
 {
+	usec arrival = sim->now + between(sim, MSECS(1), MSECS(30));
 	struct tcs_publish_health_request request;
 	auto_arena arena = {0};
 	size_t cursor = 0;
 
-	machine->last_telemetry = MAX(machine->last_telemetry, sim->now + between(sim, MSECS(1), MSECS(30)));
+	machine->last_telemetry = MAX(machine->last_telemetry, arrival);
 	while (machine->channel && agent_health(machine->agent, &cursor, &arena, &request)) {
 		struct telemetry_frame *frame = happen(sim, machine->last_telemetry - sim->now, struct telemetry_frame,
 						       telemetry_arrives);

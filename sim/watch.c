@@ -36,7 +36,7 @@ static void ask(struct sim *sim, struct happening *happening)
 		ask_later(sim, machine, SECONDS(1));
 		return;
 	}
-	if (machine->hears.version) {
+	if (machine->hears.epoch[0]) {                   /* the first version is 0 */
 		request.epoch = str_of(machine->hears.epoch);
 		request.version = (struct maybe_long){machine->hears.version, true};
 	}
@@ -49,6 +49,7 @@ void watch_begin(struct sim *sim, struct machine *machine)
 {
 	watch_end(machine);
 	machine->hears.version = 0;
+	machine->hears.epoch[0] = '\0';
 	if (sim->user)
 		ask_later(sim, machine, MSECS(1));
 }
@@ -62,6 +63,10 @@ static void take(struct sim *sim, struct machine *machine, const struct wherry_w
 	struct error error;
 
 	assert(news->epoch.len < sizeof(machine->hears.epoch));
+	if (sim->bounds_watched && str_equal(news->epoch, str_of(machine->hears.epoch)) &&
+	    news->version.value == machine->hears.version)
+		violation(sim, "who knows the newest waits", "%s is told version %lld again", machine->name,
+			  (long long)machine->hears.version);
 	if (!network_view_take(&machine->hears.view, news, &arena, &told, &error))
 		violation(sim, "a machine knows its interfaces and their groups", "%s: %s", machine->name, error.text);
 	memcpy(machine->hears.epoch, news->epoch.ptr, news->epoch.len);

@@ -235,7 +235,7 @@ struct machine {
 	struct arena arena;
 	struct channel *channel;
 	usec tick_at, silence, last_telemetry;           /* frames arrive in order */
-	struct { struct network_view view; char epoch[24]; int64_t version; } hears;     /* of VPCs (watch.c); version 0: nothing yet */
+	struct { struct network_view view; char epoch[24]; int64_t version; } hears;     /* of VPCs (watch.c); no epoch: nothing yet */
 	LIST_OF(struct box *) boxes;
 	struct map images;
 	uint16_t next_port;

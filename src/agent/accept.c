@@ -326,7 +326,7 @@ static int64_t container_memory(const struct acs_container *container, struct ar
 
 struct demand accept_demand(const struct acs_task *task, struct arena *arena)
 {
-	struct demand demand = {.unlimited = str_equal(task->launch_type, S("FARGATE"))};
+	struct demand demand = {0};
 
 	for (size_t i = 0; i < task->containers.count; i++) {
 		demand.cpu_units += task->containers.items[i].cpu.value;

@@ -469,7 +469,7 @@ void agent_check(const struct agent *agent)
 		kept += work->kept;
 		for (size_t j = 0; j < work->record->containers.count; j++)
 			check_run(agent, work, j);
-		if (work->holds && !work->demand.unlimited) {
+		if (work->holds) {
 			cpu_units += work->demand.cpu_units;
 			memory_mib += work->demand.memory_mib;
 		}

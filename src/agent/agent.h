@@ -39,6 +39,7 @@ enum {
 	AGENT_CONTAINERS_LIMIT = 16,                     /* of one task */
 	AGENT_TASK_ID_LIMIT = 36,                        /* bytes: a UUID, or 32 hex digits */
 	AGENT_NAME_LIMIT = 255,                          /* bytes of a container's name */
+	AGENT_GPUS_LIMIT = 64,                           /* of options.gpus, that are accounted for */
 	AGENT_PULL_ATTEMPTS = 2,                         /* on top of those that the hands make themselves */
 	AGENT_KILL_ATTEMPTS = 5,                         /* then CannotStopContainerError */
 	AGENT_RELEASE_ATTEMPTS = 8,                      /* then STOPPED is told all the same; DESTROY tries again */

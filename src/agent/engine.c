@@ -143,7 +143,7 @@ static bool pull(struct step *step, struct held *work)
 	return all;
 }
 
-/* Once before the first start; the hands find it done after a restart of the agent. */
+/* Once before the first start; after a restart of the agent once more, unless something of the task is found running. */
 static void create(struct step *step, struct held *work)
 {
 	bool wanted = false;

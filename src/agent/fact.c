@@ -35,23 +35,30 @@ static void pulled(struct step *step, struct held *work, size_t index, const str
 	pulls_ended(work, fact->at ? fact->at : step->now);
 }
 
-static void created(struct step *step, struct held *work, const struct fact *fact)
+/* Its containers may start. */
+static void is_made(struct step *step, struct held *work)
 {
 	struct agent_containers *containers = &work->record->containers;
 
-	work->creating = false;
-	work->created = fact->ok;
-	work->touched = true;
-	if (!fact->ok) {
-		work->record->reason = fact->reason;
-		held_stop(work);
-		return;
-	}
+	work->created = work->touched = true;
 	if (held_is_awsvpc(work) && !work->record->attached_at.has)
 		work->record->attached_at = (struct maybe_time){step->now, true};
 	for (size_t i = 0; i < containers->count; i++)
 		if (containers->items[i].known == AGENT_STATUS_PULLED)
 			containers->items[i].known = AGENT_STATUS_CREATED;
+}
+
+static void created(struct step *step, struct held *work, const struct fact *fact)
+{
+	work->creating = false;
+	if (fact->ok) {
+		is_made(step, work);
+		return;
+	}
+	work->created = false;
+	work->touched = true;
+	work->record->reason = fact->reason;
+	held_stop(work);
 }
 
 static void runs(struct step *step, struct held *work, size_t index, const struct fact *fact, usec at)
@@ -142,6 +149,7 @@ static void found(struct step *step, struct held *work, size_t index, const stru
 		under_way->stray = fact->ok && fact->running;
 		work->destroyed &= !under_way->stray;
 	} else if (fact->ok && fact->running) {
+		is_made(step, work);                     /* making it again would take the network from what runs */
 		runs(step, work, index, fact, fact->at ? fact->at : step->now);
 	} else {
 		exited(step, work, index, fact);

@@ -8,17 +8,16 @@
 #include "base/heap.h"
 #include "base/map.h"
 
-/* What a task takes of the host while it is not STOPPED (agent-protocol 3.1). */
-struct demand {
-	int64_t cpu_units, memory_mib;
-	bool unlimited;                                  /* launch type FARGATE: no host accounting */
-};
+/* What a task takes of the host while it is not STOPPED (agent-protocol 3.1). FARGATE tasks count as well, which the
+ * stock agent leaves out: they share the host with others, and one that the server gave up runs until it is told. */
+struct demand { int64_t cpu_units, memory_mib; };
 
 enum { PORT_COUNT = 65536 };
 
 struct ledger {
 	int64_t cpu_units, memory_mib;                   /* in use */
 	uint64_t tcp[PORT_COUNT / 64], udp[PORT_COUNT / 64];
+	uint64_t gpus;                                   /* a bit for each of options.gpus */
 };
 
 /* Docker's Healthcheck of a container (agent-protocol 3.4), its defaults filled in. */
@@ -112,7 +111,7 @@ struct step {
 	struct random random;
 };
 
-/* ---- work.c */
+/* ---- held.c */
 struct held *held_add(struct agent *agent, struct str id, const struct agent_task *value);
 void held_free(struct held *work);
 void held_look(struct agent *agent, struct held *work);          /* in this step, or the next */

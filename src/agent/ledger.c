@@ -1,4 +1,4 @@
-/* ledger.c - the host's cpu, memory and ports, and who holds them (agent-protocol 3.1). */
+/* ledger.c - the host's cpu, memory, ports and GPUs, and who holds them (agent-protocol 3.1). */
 #include "agent/held.h"
 
 static bool is_set(const uint64_t *ports, uint16_t port) { return ports[port / 64] >> (port % 64) & 1; }
@@ -61,20 +61,34 @@ static bool port_release(uint64_t *ports, uint16_t port)
 	return true;
 }
 
+/* A bit each, in the order of the host's. A device that is not there takes no room: the hands refuse it. */
+static uint64_t gpus_of(const struct agent *agent, const struct acs_task *task)
+{
+	const struct ecs_string_list *all = &agent->options.gpus;
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < task->associations.count; i++) {
+		const struct acs_association *device = &task->associations.items[i];
+
+		for (size_t j = 0; j < MIN(all->count, (size_t)AGENT_GPUS_LIMIT) && str_equal(device->type, S("gpu")); j++)
+			if (str_equal(device->name, all->items[j]))
+				found |= UINT64_C(1) << j;
+	}
+	return found;
+}
+
 bool ledger_could_fit(const struct agent *agent, const struct held *work)
 {
-	return work->demand.unlimited || (work->demand.cpu_units <= agent->options.cpu_units &&
-					  work->demand.memory_mib <= agent->options.memory_mib);
+	return work->demand.cpu_units <= agent->options.cpu_units && work->demand.memory_mib <= agent->options.memory_mib;
 }
 
 bool ledger_fits(const struct agent *agent, const struct held *work)
 {
 	const struct ledger *ledger = &agent->ledger;
 
-	if (work->demand.unlimited)
-		return true;
 	return ledger->cpu_units + work->demand.cpu_units <= agent->options.cpu_units &&
 	       ledger->memory_mib + work->demand.memory_mib <= agent->options.memory_mib &&
+	       !(ledger->gpus & gpus_of(agent, work->record->task)) &&
 	       each_port((struct ledger *)ledger, work->record->task, port_is_free);
 }
 
@@ -82,10 +96,9 @@ void ledger_take(struct agent *agent, struct held *work)
 {
 	assert(!work->holds);
 	work->holds = true;
-	if (work->demand.unlimited)
-		return;
 	agent->ledger.cpu_units += work->demand.cpu_units;
 	agent->ledger.memory_mib += work->demand.memory_mib;
+	agent->ledger.gpus |= gpus_of(agent, work->record->task);
 	each_port(&agent->ledger, work->record->task, port_take);
 }
 
@@ -94,10 +107,9 @@ void ledger_release(struct agent *agent, struct held *work)
 	if (!work->holds)
 		return;
 	work->holds = false;
-	if (work->demand.unlimited)
-		return;
 	agent->ledger.cpu_units -= work->demand.cpu_units;
 	agent->ledger.memory_mib -= work->demand.memory_mib;
+	agent->ledger.gpus &= ~gpus_of(agent, work->record->task);
 	each_port(&agent->ledger, work->record->task, port_release);
 	agent->room_changed = true;
 }

@@ -17,7 +17,6 @@
 	X(SERVER,                       "ServerException",                               500) \
 	X(ACCESS_DENIED,                "AccessDeniedException",                         400) \
 	X(ATTRIBUTE_LIMIT_EXCEEDED,     "AttributeLimitExceededException",               400) \
-	X(CLUSTER_CONTAINS_CAPACITY_PROVIDER, "ClusterContainsCapacityProviderException", 400) \
 	X(CLUSTER_CONTAINS_CONTAINER_INSTANCES, "ClusterContainsContainerInstancesException", 400) \
 	X(CLUSTER_CONTAINS_SERVICES,    "ClusterContainsServicesException",              400) \
 	X(CLUSTER_CONTAINS_TASKS,       "ClusterContainsTasksException",                 400) \
@@ -25,17 +24,11 @@
 	X(CONFLICT,                     "ConflictException",                             400) \
 	X(LIMIT_EXCEEDED,               "LimitExceededException",                        400) \
 	X(PLATFORM_UNKNOWN,             "PlatformUnknownException",                      400) \
-	X(PLATFORM_TASK_DEFINITION_INCOMPATIBILITY, "PlatformTaskDefinitionIncompatibilityException", 400) \
-	X(RESOURCE_IN_USE,              "ResourceInUseException",                        400) \
 	X(RESOURCE_NOT_FOUND,           "ResourceNotFoundException",                     400) \
 	X(SERVICE_NOT_ACTIVE,           "ServiceNotActiveException",                     400) \
 	X(SERVICE_NOT_FOUND,            "ServiceNotFoundException",                      400) \
 	X(TARGET_NOT_FOUND,             "TargetNotFoundException",                       400) \
-	X(TARGET_NOT_CONNECTED,         "TargetNotConnectedException",                   400) \
 	X(UNSUPPORTED_FEATURE,          "UnsupportedFeatureException",                   400) \
-	X(UPDATE_IN_PROGRESS,           "UpdateInProgressException",                     400) \
-	X(NO_UPDATE_AVAILABLE,          "NoUpdateAvailableException",                    400) \
-	X(MISSING_VERSION,              "MissingVersionException",                       400) \
 	/* the front door: spec ecs-behaviour 1.4 */ \
 	X(UNKNOWN_OPERATION,            "UnknownOperationException",                     400) \
 	X(SERIALIZATION,                "SerializationException",                        400) \
@@ -48,7 +41,6 @@
 	X(VALIDATION,                   "ValidationException",                           400) \
 	X(REQUEST_ENTITY_TOO_LARGE,     "RequestEntityTooLargeException",                413) \
 	X(SERVICE_UNAVAILABLE,          "ServiceUnavailableException",                   503) \
-	X(INTERNAL_FAILURE,             "InternalFailure",                               500) \
 	/* the Query protocols, EC2 and VPC: spec neighbours 0.7, 8.1 */ \
 	X(MALFORMED_QUERY_STRING,       "MalformedQueryString",                          400) \
 	X(MISSING_ACTION,               "MissingAction",                                 400) \
@@ -74,14 +66,11 @@
 	X(VPC_LIMIT_EXCEEDED,           "VpcLimitExceeded",                              400) \
 	X(DEFAULT_VPC_ALREADY_EXISTS,   "DefaultVpcAlreadyExists",                       400) \
 	X(DEFAULT_VPC_NOT_FOUND,        "DefaultVpcDoesNotExist",                        400) \
-	X(CIDR_ASSOCIATION_NOT_FOUND,   "InvalidVpcCidrBlockAssociationID.NotFound",     400) \
 	X(SUBNET_MALFORMED,             "InvalidSubnetID.Malformed",                     400) \
 	X(SUBNET_NOT_FOUND,             "InvalidSubnetID.NotFound",                      400) \
 	X(SUBNET_CONFLICT,              "InvalidSubnet.Conflict",                        400) \
 	X(SUBNET_RANGE,                 "InvalidSubnet.Range",                           400) \
-	X(SUBNET_INVALID,               "InvalidSubnet",                                 400) \
 	X(SUBNET_LIMIT_EXCEEDED,        "SubnetLimitExceeded",                           400) \
-	X(DEFAULT_SUBNET_ALREADY_EXISTS, "DefaultSubnetAlreadyExistsInAvailabilityZone", 400) \
 	X(INSUFFICIENT_FREE_ADDRESSES,  "InsufficientFreeAddressesInSubnet",             400) \
 	X(ADDRESS_NOT_FOUND,            "InvalidAddress.NotFound",                       400) \
 	X(NAT_GATEWAY_NOT_FOUND,        "NatGatewayNotFound",                            400) \
@@ -89,25 +78,20 @@
 	X(VPC_NOT_SPECIFIED,            "VPCIdNotSpecified",                             400) \
 	X(ADDRESS_LIMIT_EXCEEDED,       "AddressLimitExceeded",                          400) \
 	X(ADDRESS_IN_USE,               "InvalidIPAddress.InUse",                        400) \
-	X(ZONE_NOT_FOUND,               "InvalidZone.NotFound",                          400) \
 	X(GROUP_MALFORMED,              "InvalidGroupId.Malformed",                      400) \
 	X(GROUP_NOT_FOUND,              "InvalidGroup.NotFound",                         400) \
 	X(GROUP_DUPLICATE,              "InvalidGroup.Duplicate",                        400) \
 	X(GROUP_RESERVED,               "InvalidGroup.Reserved",                         400) \
-	X(GROUP_IN_USE,                 "InvalidGroup.InUse",                            400) \
 	X(GROUP_LIMIT_EXCEEDED,         "SecurityGroupLimitExceeded",                    400) \
 	X(GROUPS_PER_INTERFACE_LIMIT_EXCEEDED, "SecurityGroupsPerInterfaceLimitExceeded", 400) \
 	X(RULE_MALFORMED,               "InvalidSecurityGroupRuleId.Malformed",          400) \
 	X(RULE_NOT_FOUND,               "InvalidSecurityGroupRuleId.NotFound",           400) \
 	X(RULES_LIMIT_EXCEEDED,         "RulesPerSecurityGroupLimitExceeded",            400) \
-	X(PERMISSION_MALFORMED,         "InvalidPermission.Malformed",                   400) \
 	X(PERMISSION_NOT_FOUND,         "InvalidPermission.NotFound",                    400) \
 	X(PERMISSION_DUPLICATE,         "InvalidPermission.Duplicate",                   400) \
 	X(INTERFACE_MALFORMED,          "InvalidNetworkInterfaceId.Malformed",           400) \
 	X(INTERFACE_NOT_FOUND,          "InvalidNetworkInterfaceID.NotFound",            400) \
-	X(INTERFACE_IN_USE,             "InvalidNetworkInterface.InUse",                 400) \
 	X(INTERFACE_LIMIT_EXCEEDED,     "NetworkInterfaceLimitExceeded",                 400) \
-	X(ATTACHMENT_NOT_FOUND,         "InvalidAttachmentID.NotFound",                  400) \
 	X(ROUTE_TABLE_MALFORMED,        "InvalidRouteTableId.Malformed",                 400) \
 	X(ROUTE_TABLE_NOT_FOUND,        "InvalidRouteTableID.NotFound",                  400) \
 	X(ROUTE_TABLE_LIMIT_EXCEEDED,   "RouteTableLimitExceeded",                       400) \
@@ -134,7 +118,6 @@
 	X(EFS_ACCESS_POINT_ALREADY_EXISTS, "AccessPointAlreadyExists",                   409) \
 	X(EFS_FILE_SYSTEM_IN_USE,       "FileSystemInUse",                               409) \
 	X(EFS_MOUNT_TARGET_CONFLICT,    "MountTargetConflict",                           409) \
-	X(EFS_INCORRECT_FILE_SYSTEM_STATE, "IncorrectFileSystemLifeCycleState",          409) \
 	X(EFS_IP_ADDRESS_IN_USE,        "IpAddressInUse",                                409) \
 	X(EFS_NO_FREE_ADDRESSES,        "NoFreeAddressesInSubnet",                       409) \
 	X(EFS_SUBNET_NOT_FOUND,         "SubnetNotFound",                                400) \
@@ -147,8 +130,6 @@
 	/* Logs: spec neighbours 4.1 */ \
 	X(RESOURCE_ALREADY_EXISTS,      "ResourceAlreadyExistsException",                400) \
 	X(TOO_MANY_TAGS,                "TooManyTagsException",                          400) \
-	X(INVALID_OPERATION,            "InvalidOperationException",                     400) \
-	X(SESSION_TIMEOUT,              "SessionTimeoutException",                       400) \
 	/* our own: never on the wire by these names */ \
 	X(OS,                           "ServerException",                               500) \
 	X(CORRUPT,                      "ServerException",                               500) \

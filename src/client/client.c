@@ -74,12 +74,11 @@ static size_t take_answer(char *bytes, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
-static void prepare(struct client *client, struct str path, struct arena *arena)
+static void prepare(struct client *client, struct arena *arena)
 {
 	const struct client_options *options = client->options;
 	const struct address *address = &client->address;
-	struct str url = arena_printf(arena, "%s://%.*s%.*s", address->tls ? "https" : "http",
-				      STR(address->authority), STR(path));
+	struct str url = arena_printf(arena, "%s://%.*s/", address->tls ? "https" : "http", STR(address->authority));
 	usec timeout = options->timeout ? options->timeout : DEFAULT_TIMEOUT_SECONDS * USEC_PER_SEC;
 	CURL *curl = client->curl;
 
@@ -239,7 +238,7 @@ bool client_call(struct client *client, const struct operation *operation, const
 
 	assert(!operation->http);
 	json_encode(operation->input, input, &body);
-	prepare(client, S("/"), &scratch);
+	prepare(client, &scratch);
 	curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
 	curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, buffer_str(&body).ptr);
 	if (!perform(client, signed_headers(client, operation, buffer_str(&body), &scratch), &status, err))
@@ -247,20 +246,4 @@ bool client_call(struct client *client, const struct operation *operation, const
 	if (status != 200)
 		return fail_as_told(buffer_str(&client->answer), status, &scratch, err);
 	return decode_answer(client, operation, arena, ret_output, err);
-}
-
-bool client_get(struct client *client, struct str path, struct arena *arena, struct str *ret_body,
-		struct error *err)
-{
-	auto_arena scratch = {0};
-	long status = 0;
-
-	prepare(client, path, &scratch);
-	curl_easy_setopt(client->curl, CURLOPT_HTTPGET, 1L);
-	if (!perform(client, NULL, &status, err))
-		return false;
-	if (status != 200)
-		return fail(err, ERROR_NETWORK, "GET %.*s: HTTP status %ld", STR(path), status);
-	*ret_body = arena_copy(arena, buffer_str(&client->answer));
-	return true;
 }

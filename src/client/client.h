@@ -28,9 +28,6 @@ bool client_call(struct client *client, const struct operation *operation, const
 		 struct arena *arena, void **ret_output, struct error *err);
 /* From any thread: the call under way fails at once, as does every later one. */
 void client_cancel(struct client *client);
-/* GET of a path that needs no signature (health, metrics). */
-bool client_get(struct client *client, struct str path, struct arena *arena, struct str *ret_body,
-		struct error *err);
 
 /* Reads a profile of an AWS shared-credentials file. */
 bool client_read_credentials(struct str path, struct str profile, struct arena *arena, struct str *ret_key_id,

@@ -26,7 +26,7 @@ static struct str list_hash(struct call *call, struct str list)
 	return arena_printf(call->arena, "%016" PRIx64, str_hash(list, 0));
 }
 
-struct str page_token_make(struct call *call, struct str list, struct str key)
+static struct str token_make(struct call *call, struct str list, struct str key)
 {
 	auto_buffer text = {0};
 
@@ -35,7 +35,8 @@ struct str page_token_make(struct call *call, struct str list, struct str key)
 	return arena_copy(call->arena, buffer_str(&text));
 }
 
-bool page_token_read(struct call *call, struct str list, struct str token, struct str *ret_key)
+/* False: it is none, or of another list. */
+static bool token_read(struct call *call, struct str list, struct str token, struct str *ret_key)
 {
 	struct str bytes;
 
@@ -46,6 +47,11 @@ bool page_token_read(struct call *call, struct str list, struct str token, struc
 	return true;
 }
 
+static struct sorted_node *step(const struct sorted *tree, const struct page_request *request, struct str key)
+{
+	return request->descending ? sorted_before(tree, key) : sorted_after(tree, key);
+}
+
 /* Where the page begins; its first node may still not fit. */
 static bool page_start(struct call *call, const struct sorted *tree,
 		       const struct page_request *request, struct sorted_node **ret_node)
@@ -53,13 +59,14 @@ static bool page_start(struct call *call, const struct sorted *tree,
 	struct str key;
 
 	if (str_empty(request->token)) {
-		*ret_node = str_has(request->prefix) ? sorted_at_or_after(tree, request->prefix)
-						     : sorted_first(tree);
+		*ret_node = request->descending	      ? sorted_last(tree)
+			    : str_has(request->prefix) ? sorted_at_or_after(tree, request->prefix)
+						       : sorted_first(tree);
 		return true;
 	}
-	if (!page_token_read(call, request->list, request->token, &key))
+	if (!token_read(call, request->list, request->token, &key))
 		return page_refuse_token(call);
-	*ret_node = sorted_after(tree, key);
+	*ret_node = step(tree, request, key);
 	return true;
 }
 
@@ -74,14 +81,15 @@ bool page_take(struct call *call, const struct sorted *tree, const struct page_r
 	    !page_start(call, tree, request, &node))
 		return false;
 	page.nodes = arena_array(call->arena, struct sorted_node *, size);
-	for (; node; node = sorted_after(tree, node->key)) {
-		if (str_has(request->prefix) && !str_starts(node->key, request->prefix))
+	for (; node; node = step(tree, request, node->key)) {
+		bool inside = !str_has(request->prefix) || str_starts(node->key, request->prefix);
+
+		if (!inside && !request->descending)
 			break;
-		if (request->fits && !request->fits(node, request->arg))
+		if (!inside || (request->fits && !request->fits(node, request->arg)))
 			continue;
 		if (page.count == size) {
-			page.next_token =
-				page_token_make(call, request->list, page.nodes[size - 1]->key);
+			page.next_token = token_make(call, request->list, page.nodes[size - 1]->key);
 			break;
 		}
 		page.nodes[page.count++] = node;

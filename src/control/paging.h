@@ -13,6 +13,7 @@ struct page_request {
 	struct maybe_integer max_results;
 	int32_t fallback, limit;                         /* without maxResults; its highest value */
 	struct str prefix;                               /* only keys that begin so; absent: all */
+	bool descending;                                 /* from the last key to the first */
 	bool (*fits)(const struct sorted_node *node, const void *arg);   /* NULL: all */
 	const void *arg;
 };
@@ -30,6 +31,3 @@ bool page_take(struct call *call, const struct sorted *tree, const struct page_r
 /* For lists that cannot be one sorted index. */
 bool page_size(struct call *call, struct maybe_integer max_results, int32_t fallback, int32_t limit, size_t *ret_size);
 bool page_refuse_token(struct call *call);               /* false, with AWS's error */
-/* For pages of another kind (control/logs/paging.h). False, and no error said: a token that is none, or of another list. */
-struct str page_token_make(struct call *call, struct str list, struct str key);
-bool page_token_read(struct call *call, struct str list, struct str token, struct str *ret_key);

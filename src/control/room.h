@@ -51,8 +51,8 @@ struct realm {
 };
 
 /* The only door through which state changes: keeps a clone of `value` (NULL deletes), updates the indexes
- * through the kind's room and adds the record to the step's effects. `id` is what follows the realm in the key. */
-/* Gives the entry, or NULL after a deletion. */
+ * through the kind's room and adds the record to the step's effects. `id` is what follows the realm in the key. Gives the
+ * entry, or NULL after a deletion. */
 void *emit(struct plane *plane, struct realm *realm, enum record_kind kind, struct str id, const void *value);
 
 void *entry_find(struct plane *plane, const struct realm *realm, enum record_kind kind, struct str id);
@@ -93,4 +93,3 @@ struct entry_kind {
 	void (*remove)(struct plane *plane, struct entry *entry);
 };
 extern const struct entry_kind entry_kinds[RECORD_KIND_LIMIT];
-

@@ -330,14 +330,42 @@ static bool make_process(const struct bundle *bundle, uint64_t capabilities, con
 
 /* ---- Mounts ---- */
 
-struct mounts { LIST_OF(struct oci_mount) list; };
+struct mounts {
+	LIST_OF(struct oci_mount) list;
+	size_t system_count;                             /* the first ones, which every container has */
+};
+
+/* noexec and exec, ro and rw. */
+static bool is_opposite(struct str a, struct str b)
+{
+	return (str_starts(a, S("no")) && str_equal(str_slice(a, 2, a.len), b)) ||
+	       (str_starts(b, S("no")) && str_equal(str_slice(b, 2, b.len), a)) ||
+	       (str_equal(a, S("ro")) && str_equal(b, S("rw"))) || (str_equal(a, S("rw")) && str_equal(b, S("ro")));
+}
+
+/* As docker: the later of two opposites counts. A runtime may decide otherwise (crun 1.8: noexec before exec stays). */
+static struct oci_strings settle_options(struct oci_strings options)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < options.count; i++) {
+		bool undone = false;
+
+		for (size_t j = i + 1; j < options.count; j++)
+			undone |= is_opposite(options.items[i], options.items[j]);
+		if (!undone)
+			options.items[count++] = options.items[i];
+	}
+	options.count = count;
+	return options;
+}
 
 static void add_mount(struct mounts *mounts, const char *destination, const char *type, struct str source,
 		      const char *options, struct arena *arena)
 {
 	list_add(&mounts->list, ((struct oci_mount){.destination = str_of(destination), .type = str_of(type),
 						    .source = source,
-						    .options = words(str_of(options), arena)}));
+						    .options = settle_options(words(str_of(options), arena))}));
 }
 
 static void add_system_mounts(const struct bundle *bundle, struct mounts *mounts, struct arena *arena)
@@ -398,8 +426,10 @@ static void add_tmpfs(const struct bundle *bundle, struct mounts *mounts, struct
 static void remove_mount(struct mounts *mounts, struct str destination)
 {
 	for (size_t i = mounts->list.count; i-- > 0;)
-		if (str_equal(mounts->list.items[i].destination, destination))
+		if (str_equal(mounts->list.items[i].destination, destination)) {
 			list_remove_at(&mounts->list, i);
+			mounts->system_count -= i < mounts->system_count;
+		}
 }
 
 static void add_volumes(const struct bundle *bundle, struct mounts *mounts, struct arena *arena)
@@ -415,15 +445,43 @@ static void add_volumes(const struct bundle *bundle, struct mounts *mounts, stru
 		add_mount(mounts, "/sbin/docker-init", "bind", bundle->init, "bind,rprivate,ro", arena);
 }
 
+/* "/a//./b/" is 2 deep. */
+static size_t depth_of(struct str path)
+{
+	size_t depth = 0;
+	struct str name;
+
+	while (str_cut(&path, '/', &name))
+		depth += name.len && !str_equal(name, S("."));
+	return depth;
+}
+
+/* As docker: a mount inside another comes after it, whichever was named first. */
+static void sort_mounts(struct mounts *mounts)
+{
+	struct oci_mount *items = mounts->list.items;
+
+	for (size_t i = mounts->system_count + 1; i < mounts->list.count; i++) {
+		struct oci_mount mount = items[i];
+		size_t at = i, depth = depth_of(mount.destination);
+
+		for (; at > mounts->system_count && depth_of(items[at - 1].destination) > depth; at--)
+			items[at] = items[at - 1];
+		items[at] = mount;
+	}
+}
+
 static struct oci_mounts make_mounts(const struct bundle *bundle, struct arena *arena)
 {
 	struct mounts mounts = {0};
 	struct oci_mounts made;
 
 	add_system_mounts(bundle, &mounts, arena);
+	mounts.system_count = mounts.list.count;
 	add_files(bundle, &mounts, arena);
 	add_tmpfs(bundle, &mounts, arena);
 	add_volumes(bundle, &mounts, arena);
+	sort_mounts(&mounts);
 	made = (struct oci_mounts){arena_array(arena, struct oci_mount, mounts.list.count), mounts.list.count};
 	memcpy(made.items, mounts.list.items, made.count * sizeof(*made.items));
 	list_fini(&mounts.list);

@@ -29,7 +29,7 @@ struct bundle {
 	struct str netns;                                /* path; absent: the host's */
 	struct str files;                                /* folder that holds hosts, hostname, resolv.conf */
 	struct str rootfs;
-	const struct bundle_mount *mounts;               /* volumes, the later over the earlier */
+	const struct bundle_mount *mounts;               /* volumes; at one place the later counts */
 	size_t mount_count;
 	struct str user_namespace, pid_namespace, ipc_namespace; /* paths; absent: the usual ones */
 	int64_t map_base;                                /* the user that is root in user_namespace */

@@ -7,6 +7,9 @@
 #include "host/cgroup.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/file.h"
+
+enum { GROUPS_LIMIT = 1 << 16 };
 
 #define WARM_FOR (2 * USEC_PER_SEC)                      /* after it was last asked for */
 #define WARM_STEP (4 * USEC_PER_MSEC)                    /* less than the shortest grace period lasts */
@@ -19,31 +22,33 @@ struct cgroup_warmer {
 	bool stopping;
 };
 
-/* Opened anew for each spell: somebody may have moved us since. */
-static int open_own_group(void)
+static struct str read_groups(struct arena *arena)
 {
-	auto_arena arena = {0};
-	struct str file;
+	struct str text;
 
-	return cgroup_own_file(&arena, &file, NULL) ? open(arena_cstr(&arena, file), O_WRONLY | O_CLOEXEC) : -1;
+	return file_read(AT_FDCWD, "/proc/self/cgroup", GROUPS_LIMIT, arena, &text, NULL) ? text : STR_NONE;
 }
 
-/* "0" is who writes. */
-static bool move_to_itself(int fd) { return pwrite(fd, "0", 1, 0) == 1; }
+/* "0" is who writes. Somebody who moved us elsewhere meanwhile is not to find us moved back. */
+static bool move_to_itself(int fd, struct str groups)
+{
+	auto_arena arena = {0};
+
+	return str_equal(read_groups(&arena), groups) && pwrite(fd, "0", 1, 0) == 1;
+}
 
 static void keep_warm_locked(struct cgroup_warmer *warmer)
 {
-	auto_fd fd = open_own_group();
+	auto_arena arena = {0};
+	struct str file, groups = read_groups(&arena);
+	auto_fd fd = cgroup_own_file(&arena, &file, NULL) ? open(arena_cstr(&arena, file), O_WRONLY | O_CLOEXEC) : -1;
+	bool moved = fd >= 0;
 
-	while (fd >= 0 && !warmer->stopping && clock_monotonic() < warmer->until) {
-		bool moved;
-
+	while (moved && !warmer->stopping && clock_monotonic() < warmer->until) {
 		pthread_mutex_unlock(&warmer->lock);
-		moved = move_to_itself(fd);
+		moved = move_to_itself(fd, groups);
 		clock_sleep(WARM_STEP);
 		pthread_mutex_lock(&warmer->lock);
-		if (!moved)
-			break;
 	}
 	warmer->until = 0;
 }

@@ -8,8 +8,8 @@
 #include "api/oci.h"
 #include "base/arena.h"
 #include "base/error.h"
-#include "host/log_options.h"
 #include "base/time.h"
+#include "host/log_options.h"
 
 enum {
 	CONTAINER_ARGUMENTS_LIMIT = 4096,

@@ -1,8 +1,9 @@
 /* hands.h - does on this host what the agent's brain asks, and reports facts.
  *
  * Jobs run on a few worker threads, those of one task in order; pulls have threads of their own and run beside them.
- * Facts come back through a queue whose `fd` turns readable. Host work that must be taken back is a table of steps with undo. Everything is idempotent
- * and found again after a crash: keepers by their sockets, namespaces, mounts and cgroups by their names. */
+ * Facts come back through a queue whose `fd` turns readable. Host work that must be taken back is a table of steps with
+ * undo. Everything is idempotent and found again after a crash: keepers by their sockets, namespaces, mounts and cgroups
+ * by their names. */
 #pragma once
 #include "agent/agent.h"
 #include "api/oci.h"

@@ -253,7 +253,7 @@ static bool fail_root(const struct start *start, int failed, struct error *err)
 		       start->map_base > 0 ? " with mapped owners (needs Linux 5.19)" : "");
 }
 
-/* In a mount namespace of this thread alone: none of the host's mounts is copied into other containers' namespaces with it. */
+/* In the mount namespace of this thread alone. */
 static bool mount_root(struct start *start, struct error *err)
 {
 	auto_fd userns = start->map_base > 0 ? open(arena_printf(start->arena, "%.*s/.user%c", STR(start->at.run),
@@ -265,8 +265,7 @@ static bool mount_root(struct start *start, struct error *err)
 
 	for (size_t i = 0; i < count; i++)
 		lowers[i] = arena_cstr(start->arena, start->image.layers[count - 1 - i]);
-	if ((start->map_base > 0 && userns < 0) || unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+	if ((start->map_base > 0 && userns < 0) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return fail_root(start, errno, err);
 	failed = overlay_mount(arena_cstr(start->arena, start->upper), arena_cstr(start->arena, start->work), lowers, count,
 			       rootfs, userns);
@@ -276,11 +275,15 @@ static bool mount_root(struct start *start, struct error *err)
 	return start->root_fd >= 0 || fail_root(start, errno, err);
 }
 
-/* Mounted nowhere, the root file system is looked into here and handed to the keeper: no mount can be left behind. */
+/* Mounted nowhere, the root file system is looked into here and handed to the keeper: no mount can be left behind, and none of
+ * the host's is copied into other containers' namespaces with it. */
 static bool step_root(struct start *start, struct error *err)
 {
-	bool ok = mount_root(start, err);
+	bool ok;
 
+	if (unshare(CLONE_NEWNS) < 0)
+		return fail_root(start, errno, err);
+	ok = mount_root(start, err);
 	if (setns(start->hands->host_mounts_fd, CLONE_NEWNS) < 0)
 		abort();                         /* this thread would do everything else in the wrong place */
 	return ok && prepare_root(start, start->root_fd, err);

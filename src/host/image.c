@@ -122,20 +122,6 @@ void images_close(struct images *images)
 
 /* ---- small files, whole and synced */
 
-static bool write_synced(int fd, struct str text)
-{
-	while (!str_empty(text)) {
-		ssize_t put = write(fd, text.ptr, text.len);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return false;
-		text = str_slice(text, (size_t)put, text.len);
-	}
-	return fsync(fd) == 0;
-}
-
 static bool folder_sync(int folder_fd, const char *path)
 {
 	auto_fd fd = openat(folder_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -154,7 +140,7 @@ static bool file_write_synced(struct images *images, const char *folder, const c
 		abort();
 	snprintf(fresh, sizeof(fresh), "tmp/file-%016llx", (unsigned long long)number);
 	fd = openat(images->fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0 && write_synced(fd, text) && renameat(images->fd, fresh, images->fd, path) == 0 &&
+	if (fd >= 0 && file_write_all(fd, text) && fsync(fd) == 0 && renameat(images->fd, fresh, images->fd, path) == 0 &&
 	    folder_sync(images->fd, folder))
 		return true;
 	fail_os(err, errno, "write '%s'", path);

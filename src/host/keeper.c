@@ -11,7 +11,7 @@
 #include "os/file.h"
 #include "os/process.h"
 
-enum { LAUNCH_FILE_LIMIT = 256 << 10, STATE_FILE_LIMIT = 4096, EXIT_IS_RUNNING_ALREADY = 3 };
+enum { LAUNCH_FILE_LIMIT = 256 << 10, STATE_FILE_LIMIT = 4096 };
 
 #define SPAWN_PATIENCE (10 * USEC_PER_SEC)
 
@@ -207,7 +207,7 @@ bool keeper_spawn(const struct keeper_options *options, struct error *err)
 	if (!process_spawn(arguments, saying, &pid, err) || !process_wait(pid, SPAWN_PATIENCE, &code, err))
 		return false;
 	fd_close(&saying);
-	if (code == 0 || code == EXIT_IS_RUNNING_ALREADY)
+	if (code == 0 || code == KEEPER_EXIT_RUNS_ALREADY)
 		return true;
 	read_complaint(said, err, code);
 	return false;

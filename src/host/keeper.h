@@ -58,7 +58,7 @@ struct keeper_event {
 	char text[1024];                                 /* START_FAILED: what the runtime said; PROBED */
 };
 
-enum { KEEPER_VERSION = 3 };
+enum { KEEPER_VERSION = 3, KEEPER_EXIT_RUNS_ALREADY = 3 };       /* the exit code of one that found another */
 
 struct keeper_options {
 	struct str program;                              /* build/wherry-keeper */

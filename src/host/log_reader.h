@@ -16,7 +16,7 @@ struct log_line {
 };
 
 struct log_reader {
-	const struct log_progress *progress;                 /* borrowed */
+	const struct log_progress *progress;             /* borrowed */
 	const char *path;                                /* of C.log; borrowed */
 	int fd;                                          /* -1: none */
 	uint64_t base, position;                         /* where the open file begins; after the last line given */

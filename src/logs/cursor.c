@@ -7,7 +7,7 @@
 
 #define SIXTEEN_NINES ((int64_t)9999999999999999)
 
-enum { TIME_DIGITS = 16, ROW_DIGITS = 24, PLACE_DIGITS = 16 };
+enum { TIME_DIGITS = 16, ROW_DIGITS = 24 };              /* the rest: the place in the row */
 
 /* ---- positions */
 

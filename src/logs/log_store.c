@@ -1,9 +1,6 @@
 #include "logs/log_store.h"
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include "base/list.h"
 #include "logs/batch.h"
 #include "model/log.h"
@@ -106,17 +103,6 @@ static bool check_tables(struct database *database, struct error *err)
 	return true;
 }
 
-/* SQLite gives its own files the mode of this one. */
-static bool make_file(struct str directory, const char *path, struct error *err)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return errno == EEXIST || fail_os(err, errno, "create '%s'", path);
-	close(fd);
-	return directory_sync(directory, err);
-}
-
 static bool open_at(struct str path, struct log_store **ret_store, struct error *err)
 {
 	struct log_store *store = calloc(1, sizeof(*store));
@@ -139,7 +125,7 @@ bool log_store_open(struct str directory, struct log_store **ret_store, struct e
 	auto_arena arena = {0};
 	struct str path = arena_printf(&arena, "%.*s/logs.db", STR(directory));
 
-	return make_file(directory, path.ptr, err) && open_at(path, ret_store, err);
+	return directory_make_file(directory, path.ptr, err) && open_at(path, ret_store, err);
 }
 
 bool log_store_open_memory(struct log_store **ret_store, struct error *err)
@@ -230,6 +216,11 @@ static void checkpoint(struct log_store *store)
 
 static bool commit(struct log_store *store, bool done, struct error *err)
 {
+	int reason = store->fail_next;
+
+	store->fail_next = 0;
+	if (done && reason)
+		done = fail_os(err, reason, "write '%s'", store->database.path);
 	if (done && database_execute(&store->database, store->commit, err)) {
 		checkpoint(store);
 		return true;
@@ -240,12 +231,8 @@ static bool commit(struct log_store *store, bool done, struct error *err)
 
 bool log_store_put(struct log_store *store, const struct log_put *puts, size_t count, struct error *err)
 {
-	int reason = store->fail_next;
-	bool done = !reason && database_execute(&store->database, store->begin, err);
+	bool done = database_execute(&store->database, store->begin, err);
 
-	store->fail_next = 0;
-	if (reason)
-		return fail_os(err, reason, "write '%s'", store->database.path);
 	for (size_t i = 0; done && i < count; i++)
 		done = put_events(store, &puts[i], err);
 	return commit(store, done, err);
@@ -305,9 +292,11 @@ bool log_store_sweep(struct log_store *store, int64_t stream, int64_t before, bo
 		done = sweep_stream(store, stream, err);
 	if (done)
 		done = database_run(&store->database, "PRAGMA incremental_vacuum(512)", err);
+	if (!commit(store, done, err))
+		return false;
 	*ret_done = rows < SWEEP_ROWS;
 	*ret_swept = swept;
-	return commit(store, done, err);
+	return true;
 }
 
 bool log_store_streams(struct log_store *store, struct arena *arena, int64_t **ret_streams, size_t *ret_count,

@@ -1,7 +1,8 @@
 /* log_store.h - the events of all log streams, on disk.
  *
  * A database of its own, DIR/logs.db: events come in pieces of up to 64 KiB, a row each, found by stream and time.
- * One thread uses a store; a second store on the same folder may read while the first writes. What it holds is only events; which groups and streams there are is the brain's to know. */
+ * One thread uses a store; a second store on the same folder may read while the first writes. What it holds is only events;
+ * which groups and streams there are is the brain's to know. Times are milliseconds since 1970. */
 #pragma once
 #include "api/logs.h"
 #include "base/arena.h"
@@ -24,7 +25,7 @@ struct log_put {
 /* All in one transaction: on disk when it returns true, none of them when false. */
 bool log_store_put(struct log_store *store, const struct log_put *puts, size_t count, struct error *err);
 
-/* For tests: the next put fails, as a full disk (ENOSPC) would. */
+/* For tests: the next put or sweep fails, as a full disk (ENOSPC) would make it. */
 void log_store_fail_next(struct log_store *store, int os_error);
 
 struct log_swept { int64_t bytes, first; };              /* what went, and when now its first event is (0: there is none) */

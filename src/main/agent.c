@@ -5,26 +5,19 @@
 #include "os/process.h"
 #include "runner/runner.h"
 
-static struct str environment(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value && *value ? str_of(value) : STR_NONE;
-}
-
 static int run(const struct options *options)
 {
 	struct runner_options runner = {
-		.endpoint = environment("ECS_BACKEND_HOST"), .region = environment("AWS_DEFAULT_REGION"),
-		.key_id = environment("AWS_ACCESS_KEY_ID"), .secret = environment("AWS_SECRET_ACCESS_KEY"),
+		.endpoint = options_environment("ECS_BACKEND_HOST"), .region = options_environment("AWS_DEFAULT_REGION"),
+		.key_id = options_environment("AWS_ACCESS_KEY_ID"), .secret = options_environment("AWS_SECRET_ACCESS_KEY"),
 		.data = options->data, .run = options->run, .runtime = options->runtime,
 		.fargate_runtime = options->fargate_runtime,
-		.s3_endpoint = str_has(environment("ECS_S3_ENDPOINT")) ? environment("ECS_S3_ENDPOINT")
-								       : environment("AWS_ENDPOINT_URL_S3"),
-		.session_token = environment("AWS_SESSION_TOKEN"), .keeper = options->keeper,
+		.s3_endpoint = str_has(options_environment("ECS_S3_ENDPOINT")) ? options_environment("ECS_S3_ENDPOINT")
+								       : options_environment("AWS_ENDPOINT_URL_S3"),
+		.session_token = options_environment("AWS_SESSION_TOKEN"), .keeper = options->keeper,
 		.bridge_cidr = options->bridge_cidr, .public_cidr = options->public_cidr,
 		.insecure_tls = options->tls,
-		.allow_http_registries = str_has(environment("WHERRY_ALLOW_HTTP_REGISTRIES")), .announce = true,
+		.allow_http_registries = str_has(options_environment("WHERRY_ALLOW_HTTP_REGISTRIES")), .announce = true,
 	};
 
 	return options->sweep ? runner_sweep(&runner) : runner_run(&runner);

@@ -30,7 +30,6 @@
 enum {
 	READ_BLOCK = 32768,
 	FULL_PATIENCE_MSEC = 20,                         /* until a full log is looked at again */
-	EXIT_IS_RUNNING_ALREADY = 3,
 	LISTEN_BACKLOG = 8,
 	STRAYS_LIMIT = 256,
 };
@@ -910,7 +909,7 @@ static bool open_all(void)
 	if (keeper.lock_fd < 0)
 		return complain("open keeper.pid");
 	if (flock(keeper.lock_fd, LOCK_EX | LOCK_NB) < 0)
-		exit(EXIT_IS_RUNNING_ALREADY);
+		exit(KEEPER_EXIT_RUNS_ALREADY);
 	unlink(address.sun_path);
 	keeper.listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (keeper.listen_fd < 0 || bind(keeper.listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
@@ -965,6 +964,7 @@ int main(int count, char **arguments)
 		      "JOIN_FILE...\n", stderr);
 		return 2;
 	}
+	close_range(3, ~0U, 0);                  /* what an agent was given by its shell is nothing to live on */
 	keeper.launcher.runtime = arguments[1];
 	keeper.run_folder = keeper.launcher.run_folder = arguments[2];
 	keeper.log_folder = arguments[3];

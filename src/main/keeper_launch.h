@@ -32,7 +32,7 @@ struct launch {
 /* Into `text`, which the launch then points into. */
 bool launch_read(const char *name, char *text, size_t room, struct launch *launch);
 
-/* Makes what RUN/tasks/TASK/.task asks for (struct keeper_options); false with errno. */
+/* Makes what RUN/tasks/TASK/.task asks for (struct keeper_sharing); false with errno. */
 bool launcher_open(struct launcher *launcher);
 void launcher_close(struct launcher *launcher);
 

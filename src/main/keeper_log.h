@@ -13,7 +13,7 @@ struct log_writer {
 	int fd;                                          /* -1: closed */
 	uint64_t size, limit;                            /* of the file now; of one file */
 	unsigned files;
-	struct log_progress *progress;                       /* NULL: not shipped */
+	struct log_progress *progress;                   /* NULL: not shipped */
 	uint64_t buffer;                                 /* unshipped bytes at most; past them lines are dropped, or: */
 	bool blocking;                                   /* the container waits */
 };

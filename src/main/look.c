@@ -107,7 +107,9 @@ int command_ps(const struct options *options)
 		print_services(&cluster->services);
 		print_tasks(&arena, &cluster->tasks, options->all);
 	}
-	if (answer->clusters.count == 0)
+	if (answer->clusters.count == 0 && str_has(options->cluster))
+		printf("there is no cluster %.*s\n", STR(options->cluster));
+	else if (answer->clusters.count == 0)
 		printf("no clusters yet: aws ecs create-cluster\n");
 	client_free(client);
 	return 0;

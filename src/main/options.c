@@ -37,11 +37,18 @@ static const struct option known[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static struct str from_environment(const char *name, const char *fallback)
+struct str options_environment(const char *name)
 {
 	const char *value = getenv(name);
 
-	return value && *value ? str_of(value) : str_of(fallback);
+	return value && *value ? str_of(value) : STR_NONE;
+}
+
+static struct str from_environment(const char *name, const char *fallback)
+{
+	struct str value = options_environment(name);
+
+	return str_has(value) ? value : str_of(fallback);
 }
 
 static void take(struct options *options, int id, struct str value)

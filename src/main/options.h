@@ -18,6 +18,8 @@ struct options {
 	int rest_count;
 };
 
+struct str options_environment(const char *name);       /* absent when it is not set, or empty */
+
 /* Flags, then WHERRY_* variables, then defaults. Strings live in `arena`. Says on stderr what is wrong and exits 2. */
 void options_read(int count, char **arguments, struct arena *arena, struct options *ret_options);
 

@@ -3,13 +3,6 @@
 #include <stdlib.h>
 #include "main/options.h"
 
-static struct str from_environment(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value && *value ? str_of(value) : STR_NONE;
-}
-
 struct str options_endpoint(const struct options *options, struct arena *arena)
 {
 	struct str listen = options->listen;
@@ -25,8 +18,8 @@ struct str options_endpoint(const struct options *options, struct arena *arena)
 bool options_root_key(const struct options *options, struct arena *arena, struct str *ret_key_id, struct str *ret_secret,
 		      struct error *err)
 {
-	struct str key_id = from_environment("WHERRY_ROOT_ACCESS_KEY_ID");
-	struct str secret = from_environment("WHERRY_ROOT_SECRET_ACCESS_KEY");
+	struct str key_id = options_environment("WHERRY_ROOT_ACCESS_KEY_ID");
+	struct str secret = options_environment("WHERRY_ROOT_SECRET_ACCESS_KEY");
 
 	if (str_has(key_id) && str_has(secret)) {
 		*ret_key_id = key_id;

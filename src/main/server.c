@@ -6,18 +6,11 @@
 #include "os/process.h"
 #include "server/server.h"
 
-static struct str environment(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value && *value ? str_of(value) : STR_NONE;
-}
-
 static int64_t environment_number(const char *name)
 {
 	int64_t value = 0;
 
-	str_to_long(environment(name), &value);
+	str_to_long(options_environment(name), &value);
 	return value;
 }
 
@@ -34,11 +27,11 @@ static int run(const struct options *options)
 	struct server_options server = {
 		.listen = options->listen, .data = options->data, .account = options->account, .region = options->region,
 		.certificate = options->certificate, .key = options->key, .tls = options->tls,
-		.public_endpoint = environment("WHERRY_ENDPOINT"),
-		.root_key_id = environment("WHERRY_ROOT_ACCESS_KEY_ID"),
-		.root_secret = environment("WHERRY_ROOT_SECRET_ACCESS_KEY"),
+		.public_endpoint = options_environment("WHERRY_ENDPOINT"),
+		.root_key_id = options_environment("WHERRY_ROOT_ACCESS_KEY_ID"),
+		.root_secret = options_environment("WHERRY_ROOT_SECRET_ACCESS_KEY"),
 		.ready_fd = ready_fd(),
-		.log_requests = str_has(environment("WHERRY_LOG_REQUESTS")),
+		.log_requests = str_has(options_environment("WHERRY_LOG_REQUESTS")),
 		.plane = {
 			.task_retention = environment_number("WHERRY_TASK_RETENTION_SECONDS") * USEC_PER_SEC,
 			.task_history_limit = (uint32_t)environment_number("WHERRY_TASK_HISTORY_LIMIT"),

@@ -19,6 +19,7 @@
 #include "main/commands.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "runner/runner.h"
 
 enum {
 	READY_SECONDS = 60,                              /* until the first answer */
@@ -26,7 +27,6 @@ enum {
 	STOP_SECONDS = 15,                               /* for server and agent after SIGTERM */
 	START_ATTEMPTS = 10,
 	RESTART_MSEC_LIMIT = 5000,
-	EXIT_TERMINAL = 5,                               /* of the agent: do not start again (agent-protocol 1.1) */
 };
 
 extern char **environ;
@@ -246,7 +246,7 @@ static bool reap(struct supervisor *self)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == self->agent.pid && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_TERMINAL) {
+		if (pid == self->agent.pid && WIFEXITED(status) && WEXITSTATUS(status) == RUNNER_EXIT_TERMINAL) {
 			fprintf(stderr, "wherry: the server refused this machine's agent for good\n");
 			self->agent.pid = 0;
 			return false;
@@ -284,7 +284,7 @@ static int supervise(struct supervisor *self)
 				return end(self, (int)signal.ssi_signo);
 			if (!reap(self)) {
 				end(self, SIGTERM);
-				return EXIT_TERMINAL;
+				return RUNNER_EXIT_TERMINAL;
 			}
 		}
 		if (self->server.again_at && now() >= self->server.again_at)

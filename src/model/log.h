@@ -13,8 +13,6 @@ enum {
 	LOG_EVENT_OVERHEAD = 26,
 	LOG_PAST_DAYS = 14,                              /* older events are not taken … */
 	LOG_FUTURE_HOURS = 2,                            /* … nor later ones */
-	LOG_GROUP_NAME_LIMIT = 512,
-	LOG_STREAM_NAME_LIMIT = 512,                     /* characters */
 	LOG_PAGE_BYTES_LIMIT = 1 << 20,                  /* of what a read gives at once … */
 	LOG_PAGE_EVENTS_LIMIT = 10000,                   /* … and how many events */
 	LOG_TAIL_EVENTS_LIMIT = 500,                     /* of a live tail's second */

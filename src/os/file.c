@@ -44,7 +44,7 @@ bool file_read(int folder, const char *path, size_t limit, struct arena *arena, 
 	return true;
 }
 
-static bool write_all(int fd, struct str text)
+bool file_write_all(int fd, struct str text)
 {
 	while (text.len > 0) {
 		ssize_t put = write(fd, text.ptr, text.len);
@@ -68,7 +68,7 @@ bool file_write(int folder, const char *path, struct str text, mode_t mode, stru
 	fd = openat(folder, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return fail_os(err, errno, "create '%s'", beside);
-	if (fchmod(fd, mode) == 0 && write_all(fd, text) && renameat(folder, beside, folder, path) == 0)
+	if (fchmod(fd, mode) == 0 && file_write_all(fd, text) && renameat(folder, beside, folder, path) == 0)
 		return true;
 	fail_os(err, errno, "write '%s'", path);
 	unlinkat(folder, beside, 0);
@@ -159,7 +159,7 @@ static bool copy_bytes(int from, int to)
 	ssize_t got;
 
 	while ((got = read(from, block, sizeof(block))) > 0)
-		if (!write_all(to, (struct str){block, (size_t)got}))
+		if (!file_write_all(to, (struct str){block, (size_t)got}))
 			return false;
 	return got == 0;
 }

@@ -15,6 +15,8 @@ bool file_read(int folder, const char *path, size_t limit, struct arena *arena, 
 	       struct error *err);
 bool file_read_fd(int fd, size_t limit, struct arena *arena, struct str *ret_text, struct error *err);
 
+bool file_write_all(int fd, struct str text);             /* false with errno */
+
 /* Not synced: for files that a crash of the machine may take (RUN). */
 bool file_write(int folder, const char *path, struct str text, mode_t mode, struct error *err);
 /* Into an existing file, in one write(): for the kernel's control files. */

@@ -1,4 +1,4 @@
-/* overlay.h - overlayfs mounts of any number of layers, and mounts that are carried from one process to another.
+/* overlay.h - overlayfs mounts of up to OVERLAY_LAYERS_LIMIT layers, and mounts that are carried from one process to another.
  *
  * An overlay is scratch: nothing of it is ever flushed to the disk for its own sake (volatile, Linux 5.10), so neither its
  * end nor fsync in it waits for the disk. After a crash of the machine it must not be mounted again.

@@ -14,7 +14,6 @@ enum {
 	PASS_MSEC = 100,
 	FULL_BYTES = 512 << 10,                          /* unshipped: do not wait for the half second */
 	BACKOFF_LEAST_MSEC = 500, BACKOFF_MOST_MSEC = 10000,
-	OLDEST_DAYS = 14,                                /* the service takes no older lines */
 	TARGET_BYTES_LIMIT = 64 << 10,
 	OPEN_TRIES = 3, OPEN_SECONDS = 5,                /* of each call: a start's turn is not for waiting */
 	STOP_SECONDS = 3,                                /* for calls under way when the agent ends */
@@ -215,7 +214,7 @@ static void count_refused(struct log *log, const struct batch *batch, const stru
 /* However long its service is away or closed to us, a log does not wait for ever. */
 static bool is_too_old(const struct batch *batch)
 {
-	return clock_now() / USEC_PER_MSEC - batch->last > (usec)OLDEST_DAYS * 24 * 3600 * 1000;
+	return clock_now() / USEC_PER_MSEC - batch->last > LOG_PAST_DAYS * LOG_DAY_MSEC;
 }
 
 /* False: the batch must be tried again. What the service will never take is counted as refused, and passed over. */

@@ -1,7 +1,7 @@
 /* awslogs.h - the shipping half of the awslogs driver: containers' logs to CloudWatch Logs.
  *
  * A keeper writes the log (host/log_progress.h); a thread for each region and endpoint reads it, joins parts and multi-line
- * messages, and puts batches of at most 1 MiB, each half second or when a batch is full (neighbours 4.3, 4.9). A position
+ * messages, and puts batches (LOG_BATCH_BYTES_LIMIT, …), each half second or when one is full (neighbours 4.3, 4.9). A position
  * moves on only when the service has acknowledged, so neither a crash of the agent nor a service that is away or does not
  * let us loses a line: in blocking mode the container waits, in non-blocking mode the keeper counts what it drops and a
  * line in the log says so. A service that is away delays its own logs only, a group that we may not write to its own only.
@@ -11,9 +11,6 @@
 #include "client/client.h"
 
 enum {
-	AWSLOGS_BATCH_EVENTS = 10000,
-	AWSLOGS_BATCH_BYTES = 1 << 20,                   /* messages, and 26 bytes for each */
-	AWSLOGS_EVENT_OVERHEAD = 26,
 	AWSLOGS_EVENT_BYTES = 262118,                    /* of one message: docker's; longer lines are split */
 	AWSLOGS_FLUSH_MSEC = 500,
 	AWSLOGS_LOGS_LIMIT = 100000,

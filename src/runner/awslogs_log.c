@@ -65,25 +65,25 @@ struct log *log_new(struct str folder, struct str task_id, struct str container,
 
 static void batch_add(struct batch *batch, usec at, struct str text, uint64_t end)
 {
+	/* The service wants them in order; a clock may have been set back. */
+	int64_t timestamp = MAX(at / USEC_PER_MSEC, batch->last);
 	struct logs_input_log_event *event;
 
 	batch->end = end;
 	if (text.len == 0)
 		return;
-	/* The service wants them in order; a clock may have been set back. */
-	at = MAX(at / USEC_PER_MSEC, batch->last);
 	if (batch->events.count == 0)
-		batch->first = at;
-	batch->last = at;
-	batch->bytes += text.len + AWSLOGS_EVENT_OVERHEAD;
+		batch->first = timestamp;
+	batch->last = timestamp;
+	batch->bytes += text.len + LOG_EVENT_OVERHEAD;
 	event = list_push(&batch->events);
-	*event = (struct logs_input_log_event){.timestamp = {at, true}, .message = arena_copy(&batch->arena, text)};
+	*event = (struct logs_input_log_event){.timestamp = {timestamp, true}, .message = arena_copy(&batch->arena, text)};
 }
 
 static bool batch_has_room(const struct batch *batch)
 {
-	return batch->events.count < AWSLOGS_BATCH_EVENTS - 1 &&
-	       batch->bytes + AWSLOGS_EVENT_BYTES + COMPLAINT_BYTES + 2 * AWSLOGS_EVENT_OVERHEAD <= AWSLOGS_BATCH_BYTES;
+	return batch->events.count < LOG_BATCH_EVENTS_LIMIT - 1 &&
+	       batch->bytes + AWSLOGS_EVENT_BYTES + COMPLAINT_BYTES + 2 * LOG_EVENT_OVERHEAD <= LOG_BATCH_BYTES_LIMIT;
 }
 
 /* A line that is much later than the first begins another batch. */

@@ -5,6 +5,7 @@
 #include "api/logs.h"
 #include "base/list.h"
 #include "host/log_reader.h"
+#include "model/log.h"
 #include "runner/awslogs.h"
 
 /* After failures in a row: nothing is tried before `until`. */
@@ -39,8 +40,8 @@ struct log {
 struct batch {
 	struct arena arena;
 	LIST_OF(struct logs_input_log_event) events;
-	size_t bytes;
-	usec first, last;
+	size_t bytes;                                    /* of messages, and LOG_EVENT_OVERHEAD for each */
+	int64_t first, last;                             /* its oldest and newest message: milliseconds since 1970 */
 	uint64_t end;                                    /* position after its last message */
 	uint64_t told;                                   /* of the dropped lines, once it is acknowledged */
 };

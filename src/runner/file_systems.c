@@ -17,7 +17,7 @@ struct file_systems {
 	size_t count, asked;                             /* asked: of how many the server was asked */
 	struct str *gone;
 	size_t gone_count;
-	struct error error;
+	struct error error, reported;
 };
 
 static void look(uv_timer_t *timer);
@@ -68,8 +68,10 @@ static void removed(uv_work_t *work, int status)
 {
 	struct file_systems *file_systems = work->data;
 
-	if (file_systems->error.code != ERROR_NONE)
+	if (file_systems->error.code != ERROR_NONE && strcmp(file_systems->error.text, file_systems->reported.text) != 0) {
+		file_systems->reported = file_systems->error;
 		file_systems->options.report(&file_systems->error);
+	}
 	file_systems->error = (struct error){0};
 	ask(file_systems);
 }

@@ -20,7 +20,7 @@ struct file_systems_options {
 	struct calls *calls;
 	const struct agent *agent;                       /* who has what, asked on the loop */
 	struct str data;                                 /* outlives it */
-	void (*report)(const struct error *err);         /* on the loop: a folder that could not be removed */
+	void (*report)(const struct error *err);         /* on the loop: a folder that could not be removed; once while it repeats */
 };
 
 struct file_systems *file_systems_new(const struct file_systems_options *options);

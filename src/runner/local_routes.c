@@ -6,7 +6,7 @@
 #include "runner/metadata.h"
 #include "wire/json.h"
 
-enum { PIECES = 8, ARN_LIMIT = 2048, EXPIRES_LIMIT = 1 << 20 };
+enum { PIECES = 8, EXPIRES_LIMIT = 1 << 20 };
 
 #define JSON S("application/json")
 

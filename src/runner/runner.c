@@ -28,7 +28,7 @@
 #include "wire/json.h"
 #include <uv.h>
 
-enum { EXIT_AGAIN = 1, EXIT_TERMINAL = 5 };              /* agent-protocol 1.1 */
+enum { EXIT_AGAIN = 1 };                                 /* agent-protocol 1.1 */
 enum { CALL_SECONDS = 10, LOGS_SECONDS = 5 };
 enum { RECORD_KIND = 1 };                                /* the store's kind of all our records: keys tell them apart */
 
@@ -173,7 +173,7 @@ static void act(struct runner *runner)
 		hands_submit(runner->hands, &out->jobs.items[i]);
 	if (out->terminal) {
 		say("%s", out->error.text);
-		stop(runner, EXIT_TERMINAL);
+		stop(runner, RUNNER_EXIT_TERMINAL);
 	}
 	if (out->connect) {
 		announce(runner);
@@ -625,7 +625,7 @@ int runner_run(const struct runner_options *options)
 	if (!configure(&runner, &error)) {
 		say("%s", error.text);
 		arena_fini(&runner.arena);
-		return EXIT_TERMINAL;
+		return RUNNER_EXIT_TERMINAL;
 	}
 	runner.agent = agent_new(&runner.settings.agent);
 	if (open_store(&runner, &error) && open_host(&runner, &error))

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
+enum { RUNNER_EXIT_TERMINAL = 5 };                       /* starting again would not help (agent-protocol 1.1) */
+
 struct runner_options {
 	struct str endpoint, region, key_id, secret;     /* ECS_BACKEND_HOST, AWS_DEFAULT_REGION, AWS_* */
 	struct str data, run;                            /* DATA and RUN: agent/, images/, logs/; sockets, namespaces */

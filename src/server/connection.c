@@ -480,11 +480,14 @@ void connection_close(struct connection *connection)
 	uv_close((uv_handle_t *)&connection->tcp, freed);
 }
 
+static void read_on(struct connection *connection);
+
 void connection_finish(struct connection *connection)
 {
 	if (connection->closed || connection->finishing)
 		return;
 	connection->finishing = true;
+	read_on(connection); /* a client that is still sending takes our last words only when it has sent all */
 	if (connection->tls) {
 		tls_goodbye(connection->tls);
 		flush_tls(connection);
@@ -568,9 +571,6 @@ static void refuse(struct connection *connection, int status, const char *reason
 }
 
 /* ---- room for large bodies */
-
-static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buffer);
-static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer);
 
 void exchange_grant(struct room_claim *claim)
 {
@@ -656,8 +656,6 @@ static void give_up(struct connection *connection)
 	exchange->away = false;
 	end_requests(connection);
 	front_refuse_body(exchange, &error);
-	if (!connection->closed && !connection->ended)
-		uv_read_start((uv_stream_t *)&connection->tcp, allocate, received);
 }
 
 /* Reads one step of a request; gives how many bytes it took. */
@@ -781,6 +779,14 @@ static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 	}
 }
 
+static void read_on(struct connection *connection)
+{
+	if (!connection->stopped || connection->ended)
+		return;
+	connection->stopped = false;
+	uv_read_start((uv_stream_t *)&connection->tcp, allocate, received);
+}
+
 /* The client sends no more, but may wait for answers. */
 static void peer_ended(struct connection *connection)
 {
@@ -811,10 +817,8 @@ void connection_resume(struct connection *connection)
 		connection_finish(connection);
 		return;
 	}
-	if (connection->stopped && !connection->ended && can_read(connection)) {
-		connection->stopped = false;
-		uv_read_start((uv_stream_t *)&connection->tcp, allocate, received);
-	}
+	if (can_read(connection))
+		read_on(connection);
 	settle(connection);
 }
 

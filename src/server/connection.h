@@ -50,7 +50,8 @@ void connection_accept(struct io *io);
 void connection_tick(struct connection *connection);     /* looks at the deadlines */
 void connection_drain(struct connection *connection);
 void connection_close(struct connection *connection);    /* at once */
-void connection_finish(struct connection *connection);   /* after what is written has been read */
+/* After what is written has been read; what still comes is read and dropped, so that the client gets as far as that. */
+void connection_finish(struct connection *connection);
 void connection_write(struct connection *connection, struct str first, struct str second);
 void connection_resume(struct connection *connection);   /* after something that kept it from reading */
 size_t connection_unsent(const struct connection *connection);

@@ -263,7 +263,7 @@ static void end_sweep(struct log_desk *desk)
 static void sweep_some(struct log_desk *desk)
 {
 	struct sweep *sweep = &desk->sweeps.items[desk->sweeps.count - 1];
-	struct log_swept swept = {0};
+	struct log_swept swept = {.first = sweep->swept.first};
 	struct error error = {0};
 	bool done = true;
 

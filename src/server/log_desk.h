@@ -3,8 +3,8 @@
  * Jobs come from the committer when the records of their step are durable, in order. Puts of one round are one
  * transaction, and are answered when it is on disk; then reads go to a thread of their own (log_search.h), and what is to
  * be deleted goes piece by piece while nothing else waits. So a read finds every put that was answered before it was
- * sent, and holds up none. Once a put could not be written, nothing is answered any more but ServerException,
- * and `on_failure` is to end the process. */
+ * sent, and holds up none. Once a put could not be written, nothing that comes to the desk is answered any more but
+ * ServerException, and `on_failure` is to end the process. */
 #pragma once
 #include "base/list.h"
 #include "control/plane.h"

@@ -15,6 +15,7 @@ struct log_search {
 	pthread_mutex_t mutex;                           /* for all below */
 	pthread_cond_t came;
 	struct link queue;
+	size_t waiting;                                  /* in the queue */
 	bool stopping;
 };
 
@@ -69,6 +70,7 @@ static struct log_job *next_job(struct log_search *search)
 	if (!chain_empty(&search->queue)) {
 		job = CONTAINER_OF(search->queue.next, struct log_job, link);
 		link_remove(&job->link);
+		search->waiting--;
 	}
 	pthread_mutex_unlock(&search->mutex);
 	return job;
@@ -103,13 +105,28 @@ struct log_search *log_search_start(const struct log_search_options *options)
 	return search;
 }
 
+static bool add_job(struct log_search *search, struct log_job *job)
+{
+	bool fits;
+
+	pthread_mutex_lock(&search->mutex);
+	fits = search->waiting < LOG_SEARCH_QUEUE_LIMIT;
+	if (fits) {
+		chain_append(&search->queue, &job->link);
+		search->waiting++;
+		pthread_cond_signal(&search->came);
+	}
+	pthread_mutex_unlock(&search->mutex);
+	return fits;
+}
+
 void log_search_take(struct log_search *search, struct log_job *job)
 {
+	static const struct error too_many = {.code = ERROR_THROTTLING, .text = "Rate exceeded"};
+
 	link_remove(&job->link);
-	pthread_mutex_lock(&search->mutex);
-	chain_append(&search->queue, &job->link);
-	pthread_cond_signal(&search->came);
-	pthread_mutex_unlock(&search->mutex);
+	if (!add_job(search, job))
+		search->options.done(search->options.self, job, &too_many);
 }
 
 void log_search_stop(struct log_search *search)

@@ -25,7 +25,7 @@ struct entry {
 	struct link by_age;                              /* of all containers, the longest silent first */
 	struct link chunks;
 	size_t chunk_count;
-	usec told_at, health_at;
+	usec told_at;
 	struct telemetry_current current;
 };
 

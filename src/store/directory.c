@@ -40,6 +40,16 @@ bool directory_make(struct str directory, struct error *err)
 	return errno == EEXIST || fail_os(err, errno, "create directory '%.*s'", STR(directory));
 }
 
+bool directory_make_file(struct str directory, const char *path, struct error *err)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return errno == EEXIST || fail_os(err, errno, "create '%s'", path);
+	close(fd);
+	return directory_sync(directory, err);
+}
+
 static bool fail_in_use(int fd, struct str directory, struct error *err)
 {
 	char bytes[24];

@@ -1,9 +1,6 @@
 #include "store/sqlite_store.h"
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "store/database.h"
 #include "store/directory.h"
@@ -301,17 +298,6 @@ static bool prepare(struct sqlite_store *self, struct error *err)
 	       database_prepare(database, "INSERT INTO journal VALUES(?, ?, ?, ?)", &self->insert, err);
 }
 
-/* SQLite gives its own files the mode of this one. */
-static bool make_file(struct str directory, const char *path, struct error *err)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return errno == EEXIST || fail_os(err, errno, "create '%s'", path);
-	close(fd);
-	return directory_sync(directory, err);
-}
-
 static bool open_database(struct sqlite_store *self, struct str path, const struct fold_policy *policy,
 			  struct error *err)
 {
@@ -334,7 +320,7 @@ bool store_open_sqlite_with(struct str directory, struct str name, const struct 
 	self->store.ops = &sqlite_ops;
 	self->lock = -1;
 	if (directory_make(directory, err) && directory_lock(directory, &self->lock, err) &&
-	    make_file(directory, arena_cstr(&arena, path), err) && open_database(self, path, policy, err)) {
+	    directory_make_file(directory, arena_cstr(&arena, path), err) && open_database(self, path, policy, err)) {
 		*ret_store = &self->store;
 		return true;
 	}

@@ -35,7 +35,6 @@ bool json_decode_value(const struct shape *shape, struct str text, struct arena 
  * null. Timestamps are epoch seconds with a millisecond fraction (ecs-behaviour 1.2), or with
  * MEMBER_ISO8601 RFC 3339 text. Strings that are not valid UTF-8 are written with U+FFFD. */
 void json_encode(const struct shape *shape, const void *structure, struct buffer *out);
-void json_encode_value(const struct shape *shape, const void *value, struct buffer *out);
 
 /* A string with its quotes and escapes. */
 void json_encode_text(struct str text, struct buffer *out);

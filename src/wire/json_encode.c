@@ -313,9 +313,3 @@ void json_encode(const struct shape *shape, const void *structure, struct buffer
 	buffer_reserve(out, FIRST_SIZE);
 	encode_structure(shape, structure, out);
 }
-
-void json_encode_value(const struct shape *shape, const void *value, struct buffer *out)
-{
-	buffer_reserve(out, FIRST_SIZE);
-	encode_value(shape, value, out);
-}

@@ -200,6 +200,25 @@ def test_a_task_is_run_once_however_often_the_agent_crashes(fragile):
     machine.stop_all()
 
 
+def test_a_crash_between_two_starts_of_a_task_leaves_it_one_network(machine):
+    """The first container runs and the second waits for it: the next agent, too, starts the second beside the first."""
+    first = container("main", STAY, healthCheck={"command": ["CMD", "test", "-e", "/ready"], "interval": 5, "startPeriod": 300})
+    second = container("second", STAY, dependsOn=[{"containerName": "main", "condition": "HEALTHY"}])
+    arn = machine.run_task(machine.register("two-starts", containers=[first, second], mode="awsvpc"), **machine.network())
+    state = os.path.join(machine.data, "run", "tasks", arn.rsplit("/", 1)[1], "main", "state")
+    eventually(lambda: os.path.exists(state), what="the first container's start")
+    before = identity(machine, arn)
+    machine.crash("agent")
+    eventually(lambda: machine.instances(), what="the agent's return")
+    with open("/proc/%d/root/ready" % before[0], "w", encoding="ascii"):
+        pass
+    machine.wait_task(arn, "RUNNING", 60)
+    assert identity(machine, arn) == before
+    networks = [os.readlink("/proc/%d/ns/net" % machine.main_process(arn, name)) for name in ("main", "second")]
+    assert networks[0] == networks[1]
+    machine.end_task(arn)
+
+
 def test_a_kept_supervisor_lets_containers_live_through_sigterm(machine):
     """SIGTERM ends server and agent and leaves the containers; the next `up` finds them."""
     arn = machine.run_task(machine.register("kept", STAY))

@@ -1,6 +1,8 @@
 """EFS as its users know it: the AWS CLI and boto3 make file systems, mount targets and access points; a restart keeps them."""
 import json
 import os
+import subprocess
+import time
 
 import botocore.exceptions
 import pytest
@@ -281,19 +283,25 @@ def test_a_file_system_is_mounted_where_it_has_a_mount_target(machine):
 @pytest.mark.root
 def test_the_files_of_a_deleted_file_system_go(machine):
     efs = machine.client(service="efs")
-    (used, used_target), (unused, unused_target), (kept, _) = (mounted(machine, name) for name in ("used", "unused", "kept"))
-    folder = {name: os.path.join(machine.data, "efs", name) for name in (used, unused, kept, "fs-0123456789abcdef0")}
+    (used, used_target), (unused, unused_target), (deep, deep_target), (kept, _) = (
+        mounted(machine, name) for name in ("used", "unused", "deep", "kept"))
+    folder = {name: os.path.join(machine.data, "efs", name) for name in (used, unused, deep, kept, "fs-0123456789abcdef0")}
     for name in (unused, kept):
         end(machine, start(machine, "mkdir /v/sub; echo x > /v/sub/file", volume(name)))
     stays = start(machine, "echo x > /v/file; " + wherry.STAY, volume(used))
     eventually_there(folder[used] + "/file")
     os.mkdir(folder["fs-0123456789abcdef0"])            # the server knows nothing of it
-    for name, target in ((used, used_target), (unused, unused_target)):
+    for name, target in ((used, used_target), (unused, unused_target), (deep, deep_target)):
         efs.delete_mount_target(MountTargetId=target)
         efs.delete_file_system(FileSystemId=name)
     machine.crash("agent")                              # it asks when it starts
+    subprocess.run(["mkdir", "-p", folder[deep] + "/d" * 600], check=True)      # too deep to be removed
     eventually(lambda: not os.path.exists(folder[unused]), 60, what="the end of " + folder[unused])
     assert os.path.exists(folder[used] + "/file")       # of the same answer; but a task has it
     machine.ecs.stop_task(task=stays)
     eventually(lambda: not os.path.exists(folder[used]), 60, what="the end of " + folder[used])
     assert os.path.exists(folder[kept] + "/sub/file") and os.path.exists(folder["fs-0123456789abcdef0"])
+    eventually(lambda: f"deleted file system {deep}" in machine.log(), 60, what="a word about " + deep)
+    time.sleep(1)                                       # what is said is said when all folders of a look were tried
+    assert machine.log().count(f"deleted file system {deep}") == 1       # though it was tried again
+    subprocess.run(["rm", "-rf", folder[deep]], check=True)

@@ -283,6 +283,16 @@ def test_body_limit(server):
     assert (status, name) == (413, "RequestEntityTooLargeException")
 
 
+def test_who_is_refused_behind_another_request_and_still_sends_hears_why(server):
+    with server.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        sock.sendall(call_bytes(server, "ListClusters") + b"{}" +
+                     call_bytes(server, "ListClusters", framing=f"Content-Length: {4 << 20}\r\n"))
+        sock.sendall(b" " * (4 << 20))
+        stream = sock.makefile("rb")
+        assert [read_reply(stream)[0] for _ in range(2)] == [200, 413]
+
+
 def test_chunked_body(server):
     body = b'{"maxResults":10}'
     head = call_bytes(server, "ListClusters", body, framing="Transfer-Encoding: chunked\r\n")

@@ -130,6 +130,7 @@ def test_who_finds_no_room_waits_says_why_and_is_woken(quiet):
     why = quiet.run("why", "waits").stdout
     assert why.startswith("waits: ") and "  1 instance: RESOURCE:MEMORY\n" in why, why
     assert "waiting" in quiet.run("ps").stdout
+    assert quiet.run("ps", "--cluster", "nowhere").stdout == "there is no cluster nowhere\n"
     quiet.ecs.stop_task(task=first)
     assert stable(quiet, "waits")["runningCount"] == 1
     task = tasks_of(quiet, "waits")[0].rsplit("/", 1)[1]

@@ -288,7 +288,7 @@ class Wherry:
             left += ["namespace %s" % path for path in pathlib.Path(self.data).glob("run/tasks/*/*/netns")]
             left += ["cgroup " + path for path in self.cgroups()]
             if self.agent and self.bridge:
-                left += ["table " + line for line in shell("nft", "list", "tables").splitlines() 
+                left += ["table " + line for line in shell("nft", "list", "tables").splitlines()
                          if line.split()[-1].startswith(self.bridge[:-1])]
                 left += ["link " + link["ifname"] for link in json.loads(shell("ip", "-j", "link"))
                          if link["ifname"].startswith(self.bridge[:-1])]

@@ -52,4 +52,3 @@ bool pattern_fits(struct str pattern, struct str text);
 bool dry_run_ends(struct call *call, struct maybe_boolean dry_run);
 /* False, with the error of a client token that was used for something else. */
 bool refuse_repeat(struct call *call);
-

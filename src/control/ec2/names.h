@@ -24,4 +24,3 @@ struct str zone_name(struct arena *arena, struct str region, int number);
 struct str zone_id(struct arena *arena, struct str region, int number);
 /* Of a zone's name or id; -1: not one of the region's. */
 int zone_number(struct arena *arena, struct str region, struct str zone);
-

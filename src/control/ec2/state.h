@@ -22,7 +22,6 @@ enum {
 	GROUPS_PER_INTERFACE_LIMIT = 5,
 	TAGS_PER_RESOURCE_LIMIT = 50,
 	SUBNET_RESERVED_HEAD = 4,                        /* network, router, DNS, one more; and the last of a subnet */
-	SUBNET_RESERVED = SUBNET_RESERVED_HEAD + 1,
 	ZONES_PER_REGION = 3,
 	MEMBER_CHANGES_LIMIT = 256,                      /* of a group, that are remembered one by one */
 };

@@ -24,7 +24,7 @@ struct watch {
 	uint64_t forgotten;                              /* who knows less than this is told everything */
 	uint64_t newest;                                 /* of what concerns it */
 	bool parked;
-	uint64_t ticket, since;
+	uint64_t ticket, since;                          /* parked: of the call; the version that the machine knows */
 	struct link dirty;
 	struct wake wake;                                /* parked: the answer; otherwise the end, when nothing is here */
 };

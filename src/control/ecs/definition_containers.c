@@ -1,11 +1,14 @@
 /* The rules of one container, and of containers among themselves (ecs-behaviour 4.2, 4.4). */
 #include "control/ecs/definition_checks.h"
+#include <string.h>
+#include "base/ipv4.h"
 
 enum {
 	PORT_MAXIMUM = 65535,
 	PORT_NAME_LIMIT = 64,
 	TIMEOUT_MINIMUM = 2,
-	FARGATE_STOP_TIMEOUT_MAXIMUM = 120
+	FARGATE_STOP_TIMEOUT_MAXIMUM = 120,
+	IPV6_TEXT_LIMIT = 45
 };
 
 static bool is_between(int32_t value, int32_t from, int32_t to)
@@ -315,6 +318,27 @@ static bool check_words(const struct checks *checks, const struct ecs_string_lis
 	return true;
 }
 
+/* Tells an IPv6 address from a name; whether it is a good one, the container's libc decides. */
+static bool is_ipv6(struct str text)
+{
+	size_t colons = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (!strchr("0123456789abcdefABCDEF:.", text.ptr[i]))
+			return false;
+		colons += text.ptr[i] == ':';
+	}
+	return colons >= 2 && text.len <= IPV6_TEXT_LIMIT;
+}
+
+static bool check_address(const struct checks *checks, struct str text, const char *field)
+{
+	uint32_t address;
+
+	return ipv4_parse(text, &address) || is_ipv6(text) ||
+	       refuse(checks, "Container.%s: '%.*s' is not an IP address.", field, STR(text));
+}
+
 static bool check_host_files(const struct checks *checks,
 			     const struct ecs_container_definition *container)
 {
@@ -325,11 +349,17 @@ static bool check_host_files(const struct checks *checks,
 		    str_find(host->hostname, ':') < host->hostname.len)
 			return refuse(checks,
 				      "Container.extraHosts contains invalid characters.");
+		if (!check_address(checks, host->ip_address, "extraHosts"))
+			return false;
 	}
 	if (!str_empty(container->hostname) && !is_word(container->hostname))
 		return refuse(checks, "Container.hostname contains invalid characters.");
-	return check_words(checks, &container->dns_servers, "dnsServers") &&
-	       check_words(checks, &container->dns_search_domains, "dnsSearchDomains");
+	if (!check_words(checks, &container->dns_servers, "dnsServers"))
+		return false;
+	for (size_t i = 0; i < container->dns_servers.count; i++)
+		if (!check_address(checks, container->dns_servers.items[i], "dnsServers"))
+			return false;
+	return check_words(checks, &container->dns_search_domains, "dnsSearchDomains");
 }
 
 /* ---- time */
@@ -516,6 +546,17 @@ static bool check_registry(const struct checks *checks,
 
 /* ---- devices and limits of the kernel */
 
+static bool check_absolute(const struct checks *checks, struct str path, const char *field)
+{
+	return str_starts(path, S("/")) ||
+	       refuse(checks, "Container.%s: '%.*s' is not an absolute path.", field, STR(path));
+}
+
+static bool check_folder(const struct checks *checks, struct str folder)
+{
+	return str_empty(folder) || check_absolute(checks, folder, "workingDirectory");
+}
+
 static bool check_linux(const struct checks *checks,
 			const struct ecs_linux_parameters *linux_parameters)
 {
@@ -529,9 +570,14 @@ static bool check_linux(const struct checks *checks,
 	if (linux_parameters->shared_memory_size.has &&
 	    linux_parameters->shared_memory_size.value < 1)
 		return refuse(checks, "sharedMemorySize must be greater than 0.");
-	for (size_t i = 0; i < linux_parameters->tmpfs.count; i++)
-		if (linux_parameters->tmpfs.items[i].size.value < 1)
+	for (size_t i = 0; i < linux_parameters->tmpfs.count; i++) {
+		const struct ecs_tmpfs *tmpfs = &linux_parameters->tmpfs.items[i];
+
+		if (tmpfs->size.value < 1)
 			return refuse(checks, "tmpfs size must be greater than 0.");
+		if (!check_absolute(checks, tmpfs->container_path, "tmpfs"))
+			return false;
+	}
 	return true;
 }
 
@@ -774,6 +820,7 @@ static bool settle_container(const struct checks *checks,
 	       check_secrets(checks, &container->secrets) &&
 	       (!log || check_secrets(checks, &log->secret_options)) &&
 	       check_files(checks, container) && check_registry(checks, container) &&
+	       check_folder(checks, container->working_directory) &&
 	       check_linux(checks, container->linux_parameters) &&
 	       check_ulimits(checks, &container->ulimits) &&
 	       check_requirements(checks, &container->resource_requirements) &&

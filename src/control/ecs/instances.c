@@ -348,7 +348,7 @@ bool ecs_register_container_instance(struct call *call, const struct ecs_registe
 	bool any_zone = false;
 
 	if (!read_resources(call, &in->total_resources, &node) ||
-	    !check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags) || 
+	    !check_tags(&call->error, ERROR_INVALID_PARAMETER, &in->tags) ||
 	    !cluster_to_join(call, in->cluster, in->container_instance_arn, &cluster) ||
 	    !find_registered(call, cluster, in, &instance))
 		return false;

@@ -49,7 +49,8 @@ enum refusal {
 
 struct placement_class;
 
-/* The class of a request, made when there is none; of FARGATE: in the provider's pool. Fails on a constraint that does not parse (IPE). */
+/* The class of a request, made when there is none; of FARGATE: in the provider's pool. Fails with INVALID_PARAMETER on a
+ * constraint that does not parse. */
 bool placement_class_get(struct plane *plane, const struct placement_request *request,
 			 struct placement_class **ret_class, struct error *err);
 

@@ -1,7 +1,8 @@
 /* placement_private.h - between the parts of placement.
  *
- * placement_rules.c: whether an instance suits a class. placement_strategy.c: which of those that do comes first, and which task
- * goes first when a service shrinks. placement_class.c: a class made out of a request. placement.c: the index, kept as facts change, and choosing. */
+ * placement_rules.c: whether an instance suits a class. placement_strategy.c: which of those that do comes first, and which
+ * task goes first when a service shrinks. placement_class.c: a class made out of a request. placement.c: the index, kept as
+ * facts change, and choosing. */
 #pragma once
 #include "base/heap.h"
 #include "base/list.h"

@@ -13,7 +13,7 @@
 enum {
 	RUN_LIMIT = 10, CONSTRAINTS_LIMIT = 10, STRATEGIES_LIMIT = 5, GROUP_LIMIT = 255, TOKEN_LIMIT = 64,
 	TOKENS_KEPT_LIMIT = 200000,                      /* for 24 hours each */
-	
+
 	STARTED_BY_LIMIT = 128, START_STARTED_BY_LIMIT = 36, OVERRIDES_LIMIT = 8192, FAILURES_LIMIT = 100,
 };
 
@@ -256,6 +256,8 @@ static bool check_overrides(struct call *call, const struct definition_entry *de
 	json_encode(&shape_ecs_task_override, overrides, &text);
 	if (text.len > OVERRIDES_LIMIT)
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Container Overrides length must be at most %d", OVERRIDES_LIMIT);
+	if (overrides->inference_accelerator_overrides.count)
+		return fail(&call->error, ERROR_UNSUPPORTED_FEATURE, "Wherry does not do inferenceAcceleratorOverrides yet.");
 	if (definition_has_nul(buffer_str(&text)))
 		return fail(&call->error, ERROR_INVALID_PARAMETER, "Strings of overrides cannot contain NUL characters.");
 	for (size_t i = 0; i < overrides->container_overrides.count; i++) {

@@ -1,7 +1,7 @@
 /* services.h - keeping services at what is wanted of them.
  *
  * A service is reconciled, never told what happened: whatever could matter (a task moved, an instance came or went, an
- * update, a timer) wakes it, and service_reconcile compares all of it anew. */
+ * update, a timer) wakes it, and `reconcile` (services.c) compares all of it anew. */
 #pragma once
 #include "control/ecs/state.h"
 

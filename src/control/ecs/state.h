@@ -144,5 +144,5 @@ struct str container_arn(struct plane *plane, const struct task_entry *task, str
 struct str definition_arn(struct plane *plane, const struct definition_entry *definition);
 
 /* ---- Tags (ecs-behaviour 13.4) */
-bool check_tags(struct error *err, enum error_code code, const struct ecs_tags *tags);   /* IPE, or CE for registering a definition */
+bool check_tags(struct error *err, enum error_code code, const struct ecs_tags *tags);   /* `code`: what they fail with */
 struct ecs_tags merge_tags(struct arena *arena, const struct ecs_tags *below, const struct ecs_tags *above);

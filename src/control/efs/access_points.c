@@ -20,11 +20,6 @@ static void describe(struct call *call, const struct access_point *point, struct
 		out->tags.items = arena_array(call->arena, struct efs_tag, 0);
 }
 
-static bool refuse(struct call *call, const char *text)
-{
-	return fail(&call->error, ERROR_EFS_BAD_REQUEST, "%s", text);
-}
-
 /* "/a/b": up to four names, none of which begins with a dot or has what shells and patterns know. */
 static bool is_path(struct str path)
 {
@@ -62,7 +57,7 @@ static bool check_root(struct call *call, const struct efs_root_directory *root)
 			    "Invalid path '%.*s': it must be absolute and have at most %d plain names.",
 			    STR(root->path), EFS_PATH_DEPTH_LIMIT);
 	if (root->creation_info && !is_octal(root->creation_info->permissions))
-		return refuse(call, "Permissions must be an octal number.");
+		return efs_refuse(call, "Permissions must be an octal number.");
 	return true;
 }
 
@@ -169,7 +164,7 @@ bool efs_describe_access_points(struct call *call, const struct efs_describe_acc
 	struct file_system_entry *file_system = NULL;
 
 	if (str_has(in->access_point_id) && str_has(in->file_system_id))
-		return refuse(call, "Only one of AccessPointId and FileSystemId can be given.");
+		return efs_refuse(call, "Only one of AccessPointId and FileSystemId can be given.");
 	if (str_has(in->access_point_id))
 		return describe_one(call, in->access_point_id, out);
 	if (str_has(in->file_system_id)) {

@@ -50,20 +50,15 @@ static void describe(struct call *call, const struct file_system_entry *entry, s
 				zone_number(call->arena, call->realm->region, file_system->zone));
 }
 
-static bool refuse(struct call *call, const char *text)
-{
-	return fail(&call->error, ERROR_EFS_BAD_REQUEST, "%s", text);
-}
-
 static bool check_throughput(struct call *call, enum efs_throughput_mode mode, struct maybe_double provisioned,
 			     enum efs_performance_mode performance)
 {
 	if (mode == EFS_THROUGHPUT_MODE_PROVISIONED && !provisioned.has)
-		return refuse(call, "ProvisionedThroughputInMibps is required when ThroughputMode is provisioned.");
+		return efs_refuse(call, "ProvisionedThroughputInMibps is required when ThroughputMode is provisioned.");
 	if (mode != EFS_THROUGHPUT_MODE_PROVISIONED && provisioned.has)
-		return refuse(call, "ProvisionedThroughputInMibps needs ThroughputMode provisioned.");
+		return efs_refuse(call, "ProvisionedThroughputInMibps needs ThroughputMode provisioned.");
 	if (mode == EFS_THROUGHPUT_MODE_ELASTIC && performance == EFS_PERFORMANCE_MODE_MAX_IO)
-		return refuse(call, "Elastic throughput is not supported with performance mode maxIO.");
+		return efs_refuse(call, "Elastic throughput is not supported with performance mode maxIO.");
 	return true;
 }
 
@@ -77,7 +72,7 @@ static bool check_zone(struct call *call, const struct efs_create_file_system_re
 		return fail(&call->error, ERROR_EFS_UNSUPPORTED_AVAILABILITY_ZONE,
 			    "The Availability Zone '%.*s' does not exist in this Region.", STR(zone));
 	if (in->performance_mode == EFS_PERFORMANCE_MODE_MAX_IO)
-		return refuse(call, "Performance mode maxIO is not supported with One Zone storage classes.");
+		return efs_refuse(call, "Performance mode maxIO is not supported with One Zone storage classes.");
 	return true;
 }
 
@@ -102,9 +97,9 @@ static bool check_new(struct call *call, const struct efs_create_file_system_req
 	    !check_throughput(call, in->throughput_mode, in->provisioned_throughput_in_mibps, in->performance_mode))
 		return false;
 	if (str_has(in->kms_key_id) && !in->encrypted.value)
-		return refuse(call, "KmsKeyId needs Encrypted to be true.");
+		return efs_refuse(call, "KmsKeyId needs Encrypted to be true.");
 	if (in->backup.value)
-		return refuse(call, "Wherry does not back up file systems: leave Backup out or set it to false.");
+		return efs_refuse(call, "Wherry does not back up file systems: leave Backup out or set it to false.");
 	if (call->realm->file_systems.count >= EFS_FILE_SYSTEMS_LIMIT)
 		return fail(&call->error, ERROR_EFS_FILE_SYSTEM_LIMIT_EXCEEDED,
 			    "You have reached the maximum number of file systems (%d).", EFS_FILE_SYSTEMS_LIMIT);
@@ -195,7 +190,7 @@ bool efs_update_file_system(struct call *call, const struct efs_update_file_syst
 	if (in->provisioned_throughput_in_mibps.has)
 		next.provisioned_throughput = in->provisioned_throughput_in_mibps;
 	if (!in->throughput_mode && !in->provisioned_throughput_in_mibps.has)
-		return refuse(call, "One or more of ThroughputMode and ProvisionedThroughputInMibps must be given.");
+		return efs_refuse(call, "One or more of ThroughputMode and ProvisionedThroughputInMibps must be given.");
 	if (!check_throughput(call, next.throughput_mode, next.provisioned_throughput, next.performance_mode))
 		return false;
 	emit(call->plane, call->realm, RECORD_FILE_SYSTEM, next.id, &next);
@@ -231,13 +226,13 @@ static bool check_policies(struct call *call, const struct efs_lifecycle_policie
 
 		if (!!policy->transition_to_ia + !!policy->transition_to_primary_storage_class +
 			    !!policy->transition_to_archive != 1)
-			return refuse(call, "Each LifecyclePolicy object must have exactly one transition.");
+			return efs_refuse(call, "Each LifecyclePolicy object must have exactly one transition.");
 		to_ia += !!policy->transition_to_ia;
 		to_primary += !!policy->transition_to_primary_storage_class;
 		to_archive += !!policy->transition_to_archive;
 	}
 	if (to_ia > 1 || to_primary > 1 || to_archive > 1)
-		return refuse(call, "A transition can be given only once.");
+		return efs_refuse(call, "A transition can be given only once.");
 	return true;
 }
 

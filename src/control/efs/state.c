@@ -174,6 +174,11 @@ struct access_point_entry *efs_need_access_point(struct call *call, struct str i
 	return point;
 }
 
+bool efs_refuse(struct call *call, const char *text)
+{
+	return fail(&call->error, ERROR_EFS_BAD_REQUEST, "%s", text);
+}
+
 bool efs_page(struct call *call, const struct sorted *tree, struct page_request *request, struct page *ret_page)
 {
 	request->fallback = request->limit = EFS_PAGE_LIMIT;

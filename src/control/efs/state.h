@@ -35,6 +35,7 @@ struct access_point_entry *efs_find_access_point(struct plane *plane, const stru
 struct file_system_entry *efs_need_file_system(struct call *call, struct str id);
 struct mount_target_entry *efs_need_mount_target(struct call *call, struct str id);
 struct access_point_entry *efs_need_access_point(struct call *call, struct str id);
+bool efs_refuse(struct call *call, const char *text);    /* false, with BadRequest */
 
 /* ---- Names. `type`: "file-system", "access-point". */
 struct str efs_new_id(struct call *call, struct str prefix);

@@ -12,20 +12,15 @@ static const struct efs_tag *find_tag(const struct efs_tags *tags, size_t count,
 	return NULL;
 }
 
-static bool refuse(struct call *call, const char *text)
-{
-	return fail(&call->error, ERROR_EFS_BAD_REQUEST, "%s", text);
-}
-
 bool efs_check_tags(struct call *call, const struct efs_tags *tags)
 {
 	if (tags->count > EFS_TAGS_LIMIT)
 		return fail(&call->error, ERROR_EFS_BAD_REQUEST, "A resource can have at most %d tags.", EFS_TAGS_LIMIT);
 	for (size_t i = 0; i < tags->count; i++) {
 		if (str_equal_ignoring_case(str_slice(tags->items[i].key, 0, 4), S("aws:")))
-			return refuse(call, "Tag keys that begin with aws: are reserved.");
+			return efs_refuse(call, "Tag keys that begin with aws: are reserved.");
 		if (find_tag(tags, i, tags->items[i].key))
-			return refuse(call, "Tag keys must be unique.");
+			return efs_refuse(call, "Tag keys must be unique.");
 	}
 	return true;
 }

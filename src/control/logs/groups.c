@@ -1,10 +1,9 @@
 #include "api/logs_handlers.h"
 #include "base/buffer.h"
-#include "control/logs/paging.h"
 #include "control/logs/state.h"
 #include "model/log.h"
 
-enum { DESCRIBE_LIMIT = 50, LIST_FALLBACK = 50, GROUPS_LIMIT = 1000000, PATTERN_BRANCHES_LIMIT = 5 };
+enum { DESCRIBE_LIMIT = 50, LIST_FALLBACK = 50, LIST_LIMIT = 1000, GROUPS_LIMIT = 1000000, PATTERN_BRANCHES_LIMIT = 5 };
 
 static struct log_group_entry *group_at(const struct sorted_node *node)
 {
@@ -185,13 +184,13 @@ bool logs_describe_log_groups(struct call *call, const struct logs_describe_log_
 			      struct logs_describe_log_groups_response *out)
 {
 	const struct wanted_groups wanted = {in->log_group_name_pattern, in->log_group_class};
-	struct logs_page_request request = {
+	struct page_request request = {
 		.list = arena_printf(call->arena, "DescribeLogGroups %.*s %.*s %d", STR(in->log_group_name_prefix),
 				     STR(in->log_group_name_pattern), in->log_group_class),
-		.token = in->next_token, .size = in->limit.has ? (size_t)in->limit.value : DESCRIBE_LIMIT,
+		.token = in->next_token, .max_results = in->limit, .fallback = DESCRIBE_LIMIT, .limit = DESCRIBE_LIMIT,
 		.prefix = in->log_group_name_prefix, .fits = group_fits, .arg = &wanted,
 	};
-	struct logs_page page;
+	struct page page;
 
 	if (str_has(in->log_group_name_prefix) && str_has(in->log_group_name_pattern))
 		return fail(&call->error, ERROR_INVALID_PARAMETER,
@@ -298,13 +297,13 @@ bool logs_list_log_groups(struct call *call, const struct logs_list_log_groups_r
 			  struct logs_list_log_groups_response *out)
 {
 	struct listed_groups wanted = {.class = in->log_group_class, .tags = &in->log_group_tags};
-	struct logs_page_request request = {
+	struct page_request request = {
 		.list = arena_printf(call->arena, "ListLogGroups %.*s %d %zu", STR(in->log_group_name_pattern),
 				     in->log_group_class, in->log_group_tags.count),
-		.token = in->next_token, .size = in->limit.has ? (size_t)in->limit.value : LIST_FALLBACK,
+		.token = in->next_token, .max_results = in->limit, .fallback = LIST_FALLBACK, .limit = LIST_LIMIT,
 		.fits = listed_fits, .arg = &wanted,
 	};
-	struct logs_page page;
+	struct page page;
 
 	if ((str_has(in->log_group_name_pattern) && !read_branches(call, in->log_group_name_pattern, &wanted)) ||
 	    !logs_page_take(call, &call->realm->log_groups, &request, &page))

@@ -97,3 +97,11 @@ struct log_stream_entry *logs_find_stream(struct call *call, struct log_group_en
 	fail(&call->error, ERROR_RESOURCE_NOT_FOUND, "The specified log stream does not exist.");
 	return NULL;
 }
+
+bool logs_page_take(struct call *call, const struct sorted *tree, const struct page_request *request, struct page *ret_page)
+{
+	if (page_take(call, tree, request, ret_page))
+		return true;
+	call->error.code = ERROR_NONE;
+	return fail(&call->error, ERROR_INVALID_PARAMETER, "The specified nextToken is invalid.");
+}

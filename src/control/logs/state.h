@@ -6,6 +6,7 @@
 #pragma once
 #include "api/logs.h"
 #include "control/call.h"
+#include "control/paging.h"
 #include "control/room.h"
 
 struct log_group_entry {
@@ -45,6 +46,9 @@ struct str logs_group_arn(struct call *call, const struct log_group_entry *group
 bool logs_check_group_name(struct call *call, struct str name, const char *member);
 bool logs_check_stream_name(struct call *call, struct str name);
 bool logs_check_tags(struct call *call, const struct logs_tags *tags);
+
+/* page_take with CloudWatch's words; sizes are checked by their shape. */
+bool logs_page_take(struct call *call, const struct sorted *tree, const struct page_request *request, struct page *ret_page);
 
 struct log_work *logs_work_push(struct call *call);      /* parks the call */
 

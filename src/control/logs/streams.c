@@ -1,5 +1,4 @@
 #include "api/logs_handlers.h"
-#include "control/logs/paging.h"
 #include "control/logs/state.h"
 #include "model/log.h"
 
@@ -74,11 +73,11 @@ bool logs_describe_log_streams(struct call *call, const struct logs_describe_log
 {
 	bool by_time = in->order_by == LOGS_ORDER_BY_LAST_EVENT_TIME;
 	struct log_group_entry *group = logs_find_group(call, in->log_group_name, in->log_group_identifier);
-	struct logs_page_request request = {
-		.token = in->next_token, .size = in->limit.has ? (size_t)in->limit.value : DESCRIBE_LIMIT,
+	struct page_request request = {
+		.token = in->next_token, .max_results = in->limit, .fallback = DESCRIBE_LIMIT, .limit = DESCRIBE_LIMIT,
 		.prefix = in->log_stream_name_prefix, .descending = in->descending.value,
 	};
-	struct logs_page page;
+	struct page page;
 	struct str arn;
 
 	if (!group)

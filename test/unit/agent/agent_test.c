@@ -573,6 +573,24 @@ TEST(a_host_port_is_given_to_one_task_at_a_time)
 	world_free(world);
 }
 
+TEST(a_gpu_is_given_to_one_task_at_a_time)
+{
+	struct world *world = world_connected();
+	struct str devices[] = {S("GPU-1"), S("GPU-2")};
+
+	world->options.gpus = (struct ecs_string_list){devices, COUNT(devices)};
+	world_return(world);
+	world->task_tail = ",\"associations\":[{\"type\":\"gpu\",\"name\":\"GPU-2\",\"containers\":[\"app\"]}]";
+	world_payload(world, "t1", "RUNNING", APP);
+	world_settle(world);
+	world_payload(world, "t2", "RUNNING", APP);
+	assert_int_equal(world->jobs.count, 0);
+	world_payload(world, "t1", "STOPPED", APP);
+	world_settle(world);
+	assert_int_equal(world_task(world, "t2")->known, AGENT_STATUS_RUNNING);
+	world_free(world);
+}
+
 TEST(the_soft_memory_limit_is_what_counts)
 {
 	struct world *world = world_connected();

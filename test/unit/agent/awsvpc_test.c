@@ -67,6 +67,24 @@ TEST(attached_is_told_first_and_does_not_delay_the_start)
 	world_free(world);
 }
 
+/* To make a task anew would take the interface from what runs in it. */
+TEST(a_task_that_is_found_running_is_not_made_again)
+{
+	struct world *world = connected(WITH_ENI);
+
+	world_payload(world, "t1", "RUNNING", APP ",{\"name\":\"b\",\"image\":\"i\",\"dependsOn\":"
+		      "[{\"containerName\":\"app\",\"condition\":\"START\"}]}");
+	world_succeed(world, JOB_CREATE, NULL);
+	world_succeed(world, JOB_PULL, "app");
+	world_succeed(world, JOB_PULL, "b");
+	world_succeed(world, JOB_START, "app");
+	world_crash(world);
+	assert_int_equal(world_count_jobs(world, JOB_CREATE), 0);
+	world_succeed(world, JOB_START, "b");
+	assert_int_equal(world_container(world, "t1", "b")->known, AGENT_STATUS_RUNNING);
+	world_free(world);
+}
+
 TEST(the_interface_is_gone_before_stopped_is_told)
 {
 	struct world *world = running();
@@ -247,11 +265,17 @@ TEST(links_are_for_bridge_mode)
 	world_free(world);
 }
 
-TEST(fargate_tasks_are_not_counted_against_the_host)
+/* The server may have given up the first, and booked its room anew. */
+TEST(fargate_tasks_wait_for_room_like_others)
 {
-	struct world *world = connected(WITH_ENI ",\"launchType\":\"FARGATE\",\"cpu\":16,\"memory\":30720");
+	struct world *world = connected(WITH_ENI ",\"launchType\":\"FARGATE\",\"cpu\":1,\"memory\":1024");
 
 	world_payload(world, "t1", "RUNNING", APP);
-	world_succeed(world, JOB_CREATE, NULL);
+	world_settle(world);
+	world_payload(world, "t2", "RUNNING", APP);
+	assert_int_equal(world->jobs.count, 0);
+	world_payload(world, "t1", "STOPPED", APP);
+	world_settle(world);
+	assert_int_equal(world_task(world, "t2")->known, AGENT_STATUS_RUNNING);
 	world_free(world);
 }

@@ -114,12 +114,13 @@ TEST(nobody_there_is_a_network_error)
 	struct client_options options = {.endpoint = S("http://127.0.0.1:1"), .region = S("r"), .key_id = S("k"),
 					 .secret = S("s"), .user_agent = S("t")};
 	auto_arena arena = {0};
+	struct ecs_list_clusters_request input = {0};
 	struct client *client;
 	struct error error;
-	struct str body;
+	void *output;
 
 	assert_true(client_new(&options, &client, &error));
-	assert_false(client_get(client, S("/_wherry/health"), &arena, &body, &error));
+	assert_false(client_call(client, &api_ecs.operations[ECS_OPERATION_LIST_CLUSTERS], &input, &arena, &output, &error));
 	assert_int_equal(error.code, ERROR_NETWORK);
 	client_free(client);
 }

@@ -614,6 +614,9 @@ TEST(overrides_that_no_program_could_get_are_refused)
 	EXPECT_CALL(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','overrides':{'containerOverrides':[{'name':'c',"
 		    "'command':['a\\u0000b']}]}}",
 		    "InvalidParameterException: Strings of overrides cannot contain NUL characters.");
+	EXPECT_CALL(&desk, "RunTask", "{'cluster':'a','taskDefinition':'web','overrides':{'inferenceAcceleratorOverrides':["
+		    "{'deviceName':'d','deviceType':'eia2.medium'}]}}",
+		    "UnsupportedFeatureException: Wherry does not do inferenceAcceleratorOverrides yet.");
 }
 
 TEST(overrides_of_sizes_may_have_units)

@@ -107,6 +107,23 @@ TEST(streams_come_by_name_or_by_their_last_event)
 		    "ResourceNotFoundException: The specified log stream does not exist.");
 }
 
+TEST(streams_are_paged_from_either_end)
+{
+	auto_desk desk;
+	struct str token;
+
+	desk_with_stream(&desk);
+	desk_call(&desk, "logs:CreateLogStream", "{'logGroupName':'g','logStreamName':'a/1'}");
+	desk_call(&desk, "logs:CreateLogStream", "{'logGroupName':'g','logStreamName':'a/2'}");
+	token = desk_member(&desk, "logs:DescribeLogStreams", "{'logGroupName':'g','descending':true,'limit':1,'logStreamNamePrefix':'a/'}",
+			    "nextToken");
+	EXPECT_STR(str_slice(desk_member(&desk, "logs:DescribeLogStreams",
+		   desk_text(&desk, "{'logGroupName':'g','descending':true,'limit':1,'logStreamNamePrefix':'a/','nextToken':%.*s}",
+			     STR(token)), "logStreams"), 0, 23), S("[{'logStreamName':'a/1'"));
+	EXPECT_CALL(&desk, "logs:DescribeLogStreams", desk_text(&desk, "{'logGroupName':'g','nextToken':%.*s}", STR(token)),
+		    "InvalidParameterException: The specified nextToken is invalid.");
+}
+
 TEST(only_a_streams_first_put_writes_a_record_at_once)
 {
 	auto_desk desk;

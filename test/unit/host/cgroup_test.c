@@ -68,7 +68,7 @@ TEST(keeping_moves_cheap_moves_nobody)
 {
 	struct cgroup_warmer *warmer = cgroup_warmer_new();
 	auto_arena arena = {0};
-	struct str before, after, file, procs;
+	struct str before, after, file, procs = STR_NONE;
 	struct error err = {0};
 
 	if (!may()) {

@@ -112,6 +112,16 @@ static const struct { const char *what, *task, *output; } rows[] = {
 	 "{" APP ",'volumesFrom':[{'sourceContainer':'helper','readOnly':true}]"
 	 RUN("until [ -e /data/x ]; do sleep 0.02; done; cat /data/x; touch /data/y 2>/dev/null || echo read-only") NO_NETWORK
 	 "}]", "mine\nread-only\n"},
+	{"a tmpfs from which programs run",
+	 "'containers':[{" APP RUN("cp /bin/busybox /work/echo && /work/echo runs; cp /bin/busybox /rest/echo && /rest/echo runs "
+				   "2>/dev/null || echo not here") DOCKER("{}", "{`NetworkMode`:`none`,"
+	 "`Tmpfs`:{`/work`:`size=8m,exec`,`/rest`:`size=8m`}}") "}]", "runs\nnot here\n"},
+	{"a volume in another and over /etc, the inner one first",
+	 "'volumes':[{'name':'v','host':{}},{'name':'w','host':{}},{'name':'e','host':{}}],'containers':[{" APP
+	 ",'mountPoints':[{'sourceVolume':'v','containerPath':'/out/in'},{'sourceVolume':'w','containerPath':'/out'},"
+	 "{'sourceVolume':'e','containerPath':'/etc'}]"
+	 RUN("echo x > /out/in/f && ls /out/in; ls /out; grep -c localhost$ /etc/hosts") NO_NETWORK "}]",
+	 "f\nin\n1\n"},
 	{"docker volume of a task, tmpfs, filled from the image",
 	 "'volumes':[{'name':'v','type':'docker','dockerVolumeConfiguration':{'scope':'task','driver':'local','driverOpts':"
 	 "{'type':'tmpfs','device':'tmpfs','o':'size=1m'}}}],'containers':[{" APP

@@ -69,6 +69,29 @@ static struct str start_failure(struct world *world, struct agent_task *task)
 	return fact.reason;
 }
 
+TEST(a_task_whose_user_namespace_is_not_there_does_not_start_and_says_so)
+{
+	struct world *world = world_new();
+	struct agent_task *task = world_task(world,
+		"{\"arn\":\"arn:x/" WORLD_ID "\",\"launchType\":\"FARGATE\",\"containers\":[{\"name\":\"app\","
+		"\"image\":\"test/busybox:1\",\"dockerConfig\":{\"config\":\"{}\",\"hostConfig\":"
+		"\"{\\\"NetworkMode\\\":\\\"none\\\"}\"}}]}");
+	struct fact fact;
+
+	world_submit(world, JOB_PULL, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_PULL);
+	world_submit(world, JOB_CREATE, S(WORLD_ID), task, 0, 0);
+	world_expect_ok(world, FACT_CREATE);
+	/* As on a machine that allows none, or whose keeper has just died. */
+	world_shell(world, "rm %s/run/tasks/" WORLD_ID "/.user", world->folder);
+	world_submit(world, JOB_START, S(WORLD_ID), task, 0, 0);
+	fact = world_expect(world, FACT_START);
+	assert_false(fact.ok);
+	assert_true(str_starts(fact.reason, S("CannotStartContainerError: mount the root file system")));
+	destroy(world, task);
+	world_free(world);
+}
+
 TEST(a_container_ends_with_the_code_of_its_process)
 {
 	static const struct { const char *script; int code; } rows[] = {
@@ -102,9 +125,9 @@ TEST(a_container_that_honours_sigterm_ends_with_its_own_code_and_one_that_does_n
 	assert_int_equal(world_expect_ok(world, FACT_EXIT).exit_code, 143);
 	destroy(world, task);
 
-	task = make_task(world, "trap 'echo heard' TERM; echo up; while true; do sleep 0.05; done", "", none);
+	task = make_task(world, "trap 'echo heard' TERM; echo ready; while true; do sleep 0.05; done", "", none);
 	world_run(world, S(WORLD_ID), task);
-	world_wait_log(world, "app", "up");
+	world_wait_log(world, "app", "ready");           /* "up" is in the log since the first one */
 	world_submit(world, JOB_SIGNAL, S(WORLD_ID), task, 0, SIGTERM);
 	world_expect_ok(world, FACT_SIGNAL);
 	world_wait_log(world, "app", "heard");

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/random.h"
@@ -383,6 +384,28 @@ TEST(what_is_swept_is_gone)
 	assert_true(log_store_streams(world.store, &world.arena, &known, &count, &error));
 	assert_int_equal(count, 1);
 	assert_int_equal(known[0], 12);
+}
+
+TEST(a_sweep_that_failed_has_deleted_nothing_and_says_nothing)
+{
+	struct log_swept swept = {.bytes = -1, .first = -1};
+	struct logs_get_log_events_request in = {0};
+	struct error error = {0};
+	auto_world world;
+	bool done = false;
+
+	world_init(&world);
+	put(&world, 0, three, 3);
+	log_store_fail_next(world.store, ENOSPC);
+	assert_false(log_store_sweep(world.store, 11, INT64_MAX, &done, &swept, &error));
+	assert_int_equal(error.os, ENOSPC);
+	assert_false(done);
+	assert_int_equal(swept.bytes, -1);
+	assert_int_equal(swept.first, -1);
+	assert_int_equal(get(&world, &in, 0).events.count, 3);
+	assert_true(log_store_sweep(world.store, 11, INT64_MAX, &done, &swept, &error));
+	assert_true(done);
+	assert_int_equal(get(&world, &in, 0).events.count, 0);
 }
 
 TEST(a_large_stream_is_swept_piece_by_piece)

@@ -6,6 +6,7 @@
 #include "api/logs.h"
 #include "os/clock.h"
 #include "server/brain.h"
+#include "server/log_search.h"
 #include "test/test.h"
 
 static void wake_nobody(struct outbox *outbox)
@@ -243,5 +244,52 @@ TEST(reads_do_not_hold_up_a_put)
 		await(&bench);
 	for (size_t i = 0; i < READS; i++)
 		buffer_fini(&reads[i].answer.body);
+	bench_fini(&bench);
+}
+
+/* ---- the search alone, whose first job is held until the others wait */
+struct held_search {
+	pthread_mutex_t held;
+	atomic_uint begun, done, throttled;
+};
+
+static void end_held(void *self, struct log_job *job, const struct error *error)
+{
+	struct held_search *held = self;
+
+	if (error && error->code == ERROR_THROTTLING) {
+		atomic_fetch_add(&held->throttled, 1);
+	} else {
+		atomic_fetch_add(&held->begun, 1);
+		pthread_mutex_lock(&held->held);
+		pthread_mutex_unlock(&held->held);
+		atomic_fetch_add(&held->done, 1);
+	}
+	log_job_free(job);
+}
+
+TEST(only_so_many_searches_wait)
+{
+	static struct work works[LOG_SEARCH_QUEUE_LIMIT + 2];
+	struct held_search held = {.held = PTHREAD_MUTEX_INITIALIZER};
+	struct log_search *search;
+	struct bench bench;
+
+	bench_init(&bench);
+	log_desk_stop(bench.desk); /* its reader is ours now */
+	bench.desk = NULL;
+	search = log_search_start(&(struct log_search_options){.store = bench.reader, .done = end_held, .self = &held});
+	pthread_mutex_lock(&held.held);
+	for (size_t i = 0; i < COUNT(works); i++) {
+		log_search_take(search, job_of(&bench, &works[i], LOG_READ, LOGS_OPERATION_GET_LOG_EVENTS, &get_input));
+		while (i == 0 && !atomic_load(&held.begun))
+			clock_sleep(200);
+		assert_int_equal(atomic_load(&held.throttled), i > LOG_SEARCH_QUEUE_LIMIT);
+	}
+	pthread_mutex_unlock(&held.held);
+	log_search_stop(search);
+	assert_int_equal(atomic_load(&held.done), LOG_SEARCH_QUEUE_LIMIT + 1);
+	for (size_t i = 0; i < COUNT(works); i++)
+		buffer_fini(&works[i].answer.body);
 	bench_fini(&bench);
 }

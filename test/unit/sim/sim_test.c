@@ -1,3 +1,4 @@
+#include "base/buffer.h"
 #include "sim/sim.h"
 #include "test/test.h"
 
@@ -218,6 +219,60 @@ TEST(a_fargate_task_has_an_interface_for_as_long_as_it_lives)
 	sim_exit_container(sim, "app", 0);
 	sim_run_until_steady(sim);
 	assert_false(str_contains(sim_call(sim, "DescribeNetworkInterfaces", "{}"), S("eni-")));
+	end(sim);
+}
+
+/* Its room is booked anew as soon as its machine is back, where it runs still. */
+TEST(a_fargate_task_that_was_given_up_has_its_room_until_it_ends)
+{
+	struct sim *sim = world_with(1);
+	auto_arena arena = {0};
+
+	sim_call(sim, "RegisterTaskDefinition", "{\"family\":\"net\",\"networkMode\":\"awsvpc\",\"cpu\":\"512\",\"memory\":\"1024\","
+		 "\"requiresCompatibilities\":[\"FARGATE\"],\"containerDefinitions\":[{\"name\":\"app\",\"image\":\"web:1\"}]}");
+	sim_call(sim, "CreateService", arena_printf(&arena, "{\"serviceName\":\"net\",\"taskDefinition\":\"net\",\"desiredCount\":1,"
+		 "\"launchType\":\"FARGATE\",\"networkConfiguration\":{\"awsvpcConfiguration\":{\"subnets\":[\"%.*s\"]}}}%c",
+		 STR(first_subnet(sim)), 0).ptr);
+	sim_run_until_steady(sim);
+	sim_cut_instance(sim, 1);
+	sim_run_for(sim, 90 * USEC_PER_SEC);
+	sim_join_instance(sim, 1);
+	sim_run_until_steady(sim);
+	assert_int_equal(sim_count_running(sim, "app"), 1);
+	end(sim);
+}
+
+static size_t count_healthy(struct str text)
+{
+	size_t count = 0;
+
+	for (; text.len; text = str_slice(text, 1, text.len))
+		count += str_starts(text, S("\"healthStatus\":\"HEALTHY\""));
+	return count;
+}
+
+TEST(what_a_machine_tells_of_health_comes_in_order)
+{
+	struct sim *sim = world_with(3);
+	size_t count, last = 0;
+	auto_buffer body = {0};
+	struct str list;
+
+	buffer_add(&body, S("{\"family\":\"ward\",\"containerDefinitions\":["));
+	for (int i = 0; i < 10; i++)
+		buffer_printf(&body, "%s{\"name\":\"c%d\",\"image\":\"web:1\",\"memory\":32,\"healthCheck\":{\"command\":"
+			      "[\"CMD-SHELL\",\"ok\"],\"interval\":5}}", i ? "," : "", i);
+	buffer_printf(&body, "]}%c", 0);
+	sim_call(sim, "RegisterTaskDefinition", body.bytes);
+	sim_call(sim, "CreateService", "{\"serviceName\":\"ward\",\"taskDefinition\":\"ward\",\"desiredCount\":9}");
+	list = sim_call(sim, "ListTasks", "{}");
+	body.len = 0;
+	buffer_printf(&body, "{\"tasks\":%.*s%c", STR(str_slice(list, str_find(list, '['), list.len)), 0);
+	for (int i = 0; i < 800; i++, last = count) {
+		count = count_healthy(sim_call(sim, "DescribeTasks", body.bytes));
+		assert_true(count >= last);
+	}
+	assert_int_equal(last, 9 * (10 + 1));            /* containers, and their task */
 	end(sim);
 }
 
