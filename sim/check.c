@@ -572,6 +572,15 @@ static bool ends_by_itself(const struct container *container)
 	return container->running && !str_starts(image, S("web"));
 }
 
+/* It ended and nobody was told: it starts again in place, or its end is on its way. */
+static bool is_between_runs(const struct snapshot *snapshot, const struct container *container)
+{
+	const struct task *task;
+	const struct task_container *shown = find_container(snapshot, container, &task);
+
+	return !container->running && task && is_live(task) && shown && shown->status == TASK_STATUS_RUNNING;
+}
+
 bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why, size_t size)
 {
 	const struct box *lingering = find_lingering_interface(sim, snapshot);
@@ -583,8 +592,8 @@ bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why
 		if (sim->machines[i]->on && !machine_is_connected(sim->machines[i]) && !sim->machines[i]->terminal)
 			return unsteady(why, size, "not connected:", str_of(sim->machines[i]->name));
 		EACH_CONTAINER(sim->machines[i], container)
-			if (ends_by_itself(container) || is_stray(snapshot, container))
-				steady = unsteady(why, size, "will end:", str_of(trace_name(sim, container->box->id)));
+			if (ends_by_itself(container) || is_stray(snapshot, container) || is_between_runs(snapshot, container))
+				steady = unsteady(why, size, "will end or start:", str_of(trace_name(sim, container->box->id)));
 	}
 	EACH_OBJECT(snapshot, TASK, task, task) {
 		if (is_live(task) && (!is_wanted(task) || task->last_status != TASK_STATUS_RUNNING || !runs_somewhere(sim, task)))
