@@ -578,7 +578,8 @@ static bool is_between_runs(const struct snapshot *snapshot, const struct contai
 	const struct task *task;
 	const struct task_container *shown = find_container(snapshot, container, &task);
 
-	return !container->running && task && is_live(task) && shown && shown->status == TASK_STATUS_RUNNING;
+	return container->ever && !container->running && container->boot == container->box->machine->boot && task &&
+	       is_live(task) && shown && shown->status == TASK_STATUS_RUNNING;
 }
 
 bool world_is_steady(struct sim *sim, const struct snapshot *snapshot, char *why, size_t size)
