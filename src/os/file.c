@@ -93,6 +93,8 @@ bool folder_make(const char *path, mode_t mode, struct error *err)
 
 	if (len >= sizeof(part))
 		return fail(err, ERROR_REFUSED, "'%s' is too long", path);
+	if (mkdir(path, mode) == 0 || errno == EEXIST)   /* mostly its parents are there */
+		return true;
 	for (size_t i = 1; i <= len; i++) {
 		if (path[i] != '/' && path[i] != '\0')
 			continue;
