@@ -2,7 +2,6 @@
 import json
 import os
 import subprocess
-import time
 
 import botocore.exceptions
 import pytest
@@ -302,6 +301,7 @@ def test_the_files_of_a_deleted_file_system_go(machine):
     eventually(lambda: not os.path.exists(folder[used]), 60, what="the end of " + folder[used])
     assert os.path.exists(folder[kept] + "/sub/file") and os.path.exists(folder["fs-0123456789abcdef0"])
     eventually(lambda: f"deleted file system {deep}" in machine.log(), 60, what="a word about " + deep)
-    time.sleep(1)                                       # what is said is said when all folders of a look were tried
+    os.mkdir(folder[unused])                            # goes in a later look: all folders of this one were tried by then
+    eventually(lambda: not os.path.exists(folder[unused]), 60, what="the second end of " + folder[unused])
     assert machine.log().count(f"deleted file system {deep}") == 1       # though it was tried again
     subprocess.run(["rm", "-rf", folder[deep]], check=True)

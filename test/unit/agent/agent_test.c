@@ -565,11 +565,7 @@ TEST(a_host_port_is_given_to_one_task_at_a_time)
 {
 	struct world *world = world_running(PORT);
 
-	world_payload(world, "t2", "RUNNING", PORT);
-	assert_int_equal(world->jobs.count, 0);
-	world_payload(world, "t1", "STOPPED", PORT);
-	world_settle(world);
-	assert_int_equal(world_task(world, "t2")->known, AGENT_STATUS_RUNNING);
+	world_expect_turns(world, PORT);
 	world_free(world);
 }
 
@@ -583,11 +579,7 @@ TEST(a_gpu_is_given_to_one_task_at_a_time)
 	world->task_tail = ",\"associations\":[{\"type\":\"gpu\",\"name\":\"GPU-2\",\"containers\":[\"app\"]}]";
 	world_payload(world, "t1", "RUNNING", APP);
 	world_settle(world);
-	world_payload(world, "t2", "RUNNING", APP);
-	assert_int_equal(world->jobs.count, 0);
-	world_payload(world, "t1", "STOPPED", APP);
-	world_settle(world);
-	assert_int_equal(world_task(world, "t2")->known, AGENT_STATUS_RUNNING);
+	world_expect_turns(world, APP);
 	world_free(world);
 }
 

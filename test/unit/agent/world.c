@@ -393,6 +393,15 @@ struct world *world_running(const char *containers)
 	return world;
 }
 
+void world_expect_turns(struct world *world, const char *containers)
+{
+	world_payload(world, "t2", "RUNNING", containers);
+	assert_int_equal(world->jobs.count, 0);
+	world_payload(world, "t1", "STOPPED", containers);
+	world_settle(world);
+	assert_int_equal(world_task(world, "t2")->known, AGENT_STATUS_RUNNING);
+}
+
 const struct agent_task *world_task(const struct world *world, const char *task)
 {
 	for (size_t i = 0; i < agent_task_count(world->agent); i++) {

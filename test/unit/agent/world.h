@@ -36,6 +36,8 @@ struct world {
 struct world *world_new(void);                           /* not started */
 struct world *world_connected(void);                     /* registered, channel open */
 struct world *world_running(const char *containers);     /* the same; a task t1 of these runs, all was heard */
+/* t1 runs, for which and a t2 like it there is not room enough: t2 waits until t1 has been stopped. */
+void world_expect_turns(struct world *world, const char *containers);
 void world_free(struct world *world);
 
 void world_start(struct world *world);

@@ -151,6 +151,15 @@ static void turn_until(struct place *place, unsigned dies_at)
 	}
 }
 
+static void open_written(struct place *place, unsigned count, char *progress, size_t size)
+{
+	open_place(place, "blocking 1000000", 100000);
+	snprintf(progress, size, "%s/c.progress", place->folder);
+	for (unsigned i = 0; i < count; i++)
+		write_numbered(place, i, 40);
+	log_writer_flush(&place->writer);
+}
+
 TEST(a_keeper_that_is_killed_while_it_turns_its_log_loses_no_line)
 {
 	for (unsigned dies_at = 0; dies_at <= 6; dies_at++) {
@@ -158,11 +167,7 @@ TEST(a_keeper_that_is_killed_while_it_turns_its_log_loses_no_line)
 		char progress[96];
 		unsigned number, read = 0;
 
-		open_place(&place, "blocking 1000000", 100000);
-		snprintf(progress, sizeof(progress), "%s/c.progress", place.folder);
-		for (unsigned i = 0; i < 10; i++)
-			write_numbered(&place, i, 40);
-		log_writer_flush(&place.writer);
+		open_written(&place, 10, progress, sizeof(progress));
 		if (dies_at % 2 == 0)                    /* one reader comes in the middle of the file, one at its beginning */
 			for (; read < 5; read++)
 				assert_true(read_numbered(&place, &number));
@@ -185,11 +190,7 @@ TEST(what_a_killed_keeper_wrote_and_did_not_say_is_read)
 	char progress[96];
 	unsigned number, read = 0;
 
-	open_place(&place, "blocking 1000000", 100000);
-	snprintf(progress, sizeof(progress), "%s/c.progress", place.folder);
-	for (unsigned i = 0; i < 10; i++)
-		write_numbered(&place, i, 40);
-	log_writer_flush(&place.writer);
+	open_written(&place, 10, progress, sizeof(progress));
 	place.progress->written -= 100;
 	log_writer_close(&place.writer, false);
 	log_progress_close(progress);

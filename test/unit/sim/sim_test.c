@@ -204,13 +204,19 @@ static struct str first_subnet(struct sim *sim)
 	return str_slice(rest, 0, str_find(rest, '"'));
 }
 
+static void register_net(struct sim *sim, struct arena *arena, const char *cpu, const char *memory)
+{
+	sim_call(sim, "RegisterTaskDefinition", arena_printf(arena, "{\"family\":\"net\",\"networkMode\":\"awsvpc\","
+		 "\"cpu\":\"%s\",\"memory\":\"%s\",\"requiresCompatibilities\":[\"FARGATE\"],"
+		 "\"containerDefinitions\":[{\"name\":\"app\",\"image\":\"web:1\"}]}%c", cpu, memory, 0).ptr);
+}
+
 TEST(a_fargate_task_has_an_interface_for_as_long_as_it_lives)
 {
 	struct sim *sim = world_with(1);
 	auto_arena arena = {0};
 
-	sim_call(sim, "RegisterTaskDefinition", "{\"family\":\"net\",\"networkMode\":\"awsvpc\",\"cpu\":\"256\",\"memory\":\"512\","
-		 "\"requiresCompatibilities\":[\"FARGATE\"],\"containerDefinitions\":[{\"name\":\"app\",\"image\":\"web:1\"}]}");
+	register_net(sim, &arena, "256", "512");
 	sim_call(sim, "RunTask", arena_printf(&arena, "{\"taskDefinition\":\"net\",\"launchType\":\"FARGATE\","
 		 "\"networkConfiguration\":{\"awsvpcConfiguration\":{\"subnets\":[\"%.*s\"]}}}%c", STR(first_subnet(sim)), 0).ptr);
 	sim_run_until_steady(sim);
@@ -228,8 +234,7 @@ TEST(a_fargate_task_that_was_given_up_has_its_room_until_it_ends)
 	struct sim *sim = world_with(1);
 	auto_arena arena = {0};
 
-	sim_call(sim, "RegisterTaskDefinition", "{\"family\":\"net\",\"networkMode\":\"awsvpc\",\"cpu\":\"512\",\"memory\":\"1024\","
-		 "\"requiresCompatibilities\":[\"FARGATE\"],\"containerDefinitions\":[{\"name\":\"app\",\"image\":\"web:1\"}]}");
+	register_net(sim, &arena, "512", "1024");
 	sim_call(sim, "CreateService", arena_printf(&arena, "{\"serviceName\":\"net\",\"taskDefinition\":\"net\",\"desiredCount\":1,"
 		 "\"launchType\":\"FARGATE\",\"networkConfiguration\":{\"awsvpcConfiguration\":{\"subnets\":[\"%.*s\"]}}}%c",
 		 STR(first_subnet(sim)), 0).ptr);
