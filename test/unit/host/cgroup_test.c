@@ -64,11 +64,27 @@ static bool is_member(struct str procs, int pid)
 	return false;
 }
 
+/* Of all threads of this process, which has no other that writes. */
+static int64_t count_writes(void)
+{
+	auto_arena arena = {0};
+	struct str text, line;
+	int64_t count = -1;
+
+	assert_true(file_read(AT_FDCWD, "/proc/self/io", FILE_READ_LIMIT, &arena, &text, NULL));
+	while (str_cut(&text, '\n', &line))
+		if (str_starts(line, S("syscw: ")))
+			assert_true(str_to_long(str_slice(line, 7, line.len), &count));
+	return count;
+}
+
 TEST(keeping_moves_cheap_moves_nobody)
 {
 	struct cgroup_warmer *warmer = cgroup_warmer_new();
 	auto_arena arena = {0};
 	struct str before, after, file, procs = STR_NONE;
+	usec give_up = clock_monotonic() + 30 * USEC_PER_SEC;
+	int64_t written;
 	struct error err = {0};
 
 	if (!may()) {
@@ -77,9 +93,12 @@ TEST(keeping_moves_cheap_moves_nobody)
 	}
 	assert_non_null(warmer);
 	assert_true(file_read(AT_FDCWD, "/proc/self/cgroup", FILE_READ_LIMIT, &arena, &before, &err));
+	written = count_writes();
 	cgroup_warmer_ask(warmer);
-	clock_sleep(50 * USEC_PER_MSEC);
-	cgroup_warmer_ask(warmer);
+	/* It goes on only after a move that was taken. */
+	while (count_writes() < written + 3 && clock_monotonic() < give_up)
+		clock_sleep(USEC_PER_MSEC);
+	assert_true(count_writes() >= written + 3);
 	cgroup_warmer_free(warmer);
 	assert_true(file_read(AT_FDCWD, "/proc/self/cgroup", FILE_READ_LIMIT, &arena, &after, &err));
 	EXPECT_STR(after, before);
